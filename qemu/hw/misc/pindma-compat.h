@@ -1,0 +1,56 @@
+/*
+ * pindma: what differs between QEMU versions, and nothing else
+ *
+ * pindma.c is written for the newest QEMU.  For a tree as new as that this
+ * file is just includes; upstream it would not exist.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef HW_MISC_PINDMA_COMPAT_H
+#define HW_MISC_PINDMA_COMPAT_H
+
+#define PINDMA_QEMU_BEFORE(major, minor)                        \
+    (QEMU_VERSION_MAJOR < (major) ||                            \
+     (QEMU_VERSION_MAJOR == (major) && QEMU_VERSION_MINOR < (minor)))
+
+#include "qemu/main-loop.h"
+#include "hw/pci/pci.h"
+#include "hw/pci/msix.h"
+#include "hw/pci/pcie.h"
+
+#if !PINDMA_QEMU_BEFORE(8, 0)
+#include "hw/pci/pci_device.h"
+#endif
+
+#if PINDMA_QEMU_BEFORE(10, 0)
+#include "sysemu/dma.h"
+#include "sysemu/runstate.h"
+#else
+#include "system/dma.h"
+#include "system/runstate.h"
+#endif
+
+#if PINDMA_QEMU_BEFORE(9, 0)
+#define bql_lock()                  qemu_mutex_lock_iothread()
+#define bql_unlock()                qemu_mutex_unlock_iothread()
+#define qemu_cond_wait_bql          qemu_cond_wait_iothread
+#define qemu_cond_timedwait_bql     qemu_cond_timedwait_iothread
+#endif
+
+#if PINDMA_QEMU_BEFORE(9, 2)
+static inline void device_class_set_legacy_reset(DeviceClass *dc,
+                                                 void (*reset)(DeviceState *))
+{
+    dc->reset = reset;
+}
+#endif
+
+#if PINDMA_QEMU_BEFORE(10, 1)
+typedef void PinDMAClassData;
+typedef InterfaceInfo PinDMAInterfaceInfo;
+#else
+typedef const void PinDMAClassData;
+typedef const InterfaceInfo PinDMAInterfaceInfo;
+#endif
+
+#endif /* HW_MISC_PINDMA_COMPAT_H */
