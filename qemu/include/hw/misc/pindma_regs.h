@@ -10,7 +10,7 @@
  * accessed as two 4-byte halves (PINDMA_REG_MARK acts on the low half, so
  * write the high half first).
  *
- * SPDX-License-Identifier: GPL-2.0-or-later
+ * SPDX-License-Identifier: GPL-2.0-or-later OR MIT
  */
 #ifndef HW_MISC_PINDMA_REGS_H
 #define HW_MISC_PINDMA_REGS_H
