@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What differs between kernel versions, and nothing else. The driver is written
+ * for the newest one.
+ */
+#ifndef PINDMA_COMPAT_H
+#define PINDMA_COMPAT_H
+
+#include <linux/eventfd.h>
+#include <linux/mm.h>
+#include <linux/version.h>
+
+/* 6.5: 54d020692b34, get_user_pages() lost its vmas argument */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+#define get_user_pages(start, n, flags, pages) \
+	get_user_pages(start, n, flags, pages, NULL)
+#define pin_user_pages(start, n, flags, pages) \
+	pin_user_pages(start, n, flags, pages, NULL)
+#endif
+
+/* 6.8: eventfd_signal() lost its count */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+#define eventfd_signal(ctx) eventfd_signal(ctx, 1)
+#endif
+
+/* 6.12: page_mapcount() and page_maybe_dma_pinned() are for folios only */
+static inline int pindma_page_mapcount(struct page *page)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0)
+	return page_mapcount(page);
+#else
+	return folio_mapcount(page_folio(page));
+#endif
+}
+
+static inline bool pindma_page_maybe_pinned(struct page *page)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0)
+	return page_maybe_dma_pinned(page);
+#else
+	return folio_maybe_dma_pinned(page_folio(page));
+#endif
+}
+
+/* 5.19: PG_anon_exclusive */
+static inline bool pindma_page_exclusive(struct page *page)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(5, 19, 0)
+	return false;
+#else
+	if (PageHuge(page))
+		page = compound_head(page);
+	return PageAnon(page) && PageAnonExclusive(page);
+#endif
+}
+
+#endif /* PINDMA_COMPAT_H */

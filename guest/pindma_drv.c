@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * pindma: driver for a device that masters the bus whenever it likes
+ *
+ * A reference for drivers that give user memory to hardware: how pages are
+ * pinned, charged, mapped and registered (pindma_mr.c), how requests and
+ * completions go through rings (pindma_queue.c), and in which order all that is
+ * taken down when a process dies or the device goes away.
+ *
+ * The rule that everything else follows from: a page is unpinned only after
+ * the device has confirmed that it will not access it any more, or was reset.
+ */
+#include <linux/idr.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/slab.h>
+
+#include "pindma_drv.h"
+
+static DEFINE_IDA(pindma_ids);
+
+static void pindma_dev_free(struct kref *ref)
+{
+	struct pindma_dev *pd = container_of(ref, struct pindma_dev, ref);
+
+	ida_destroy(&pd->mr_ida);
+	ida_free(&pindma_ids, pd->id);
+	kfree(pd->misc.name);
+	kfree(pd);
+}
+
+void pindma_dev_put(struct pindma_dev *pd)
+{
+	kref_put(&pd->ref, pindma_dev_free);
+}
+
+/* Stop all DMA at once; when this returns the device has forgotten all mrs. */
+static void pindma_dev_reset(struct pindma_dev *pd)
+{
+	writel(PINDMA_CTRL_RESET, pd->regs + PINDMA_REG_CTRL);
+	readl(pd->regs + PINDMA_REG_MAGIC);	/* flushes the posted write */
+}
+
+/*
+ * The device does not answer. A reset makes unpinning safe; it also ends the
+ * ops of all files, so that they fail from now on.
+ */
+void pindma_dev_fail(struct pindma_dev *pd, const char *why)
+{
+	int i;
+
+	dev_err(&pd->pdev->dev, "%s: reset, rebind the driver to go on\n", why);
+	WRITE_ONCE(pd->failed, true);
+	pindma_dev_reset(pd);
+	for (i = 0; i < PINDMA_NUM_QUEUES; i++)
+		pindma_queue_flush(&pd->queues[i]);
+}
+
+/* The error of a system call on a device in this state. Holds gone_sem. */
+int pindma_dev_status(struct pindma_dev *pd)
+{
+	if (pd->gone)
+		return -ENODEV;
+	return READ_ONCE(pd->failed) ? -EIO : 0;
+}
+
+/* Write a mark into the device's journal. */
+void pindma_dev_mark(struct pindma_dev *pd, u64 value)
+{
+	/* Two marks at a time must not mix their halves on a 32-bit kernel. */
+#ifdef CONFIG_64BIT
+	writeq(value, pd->regs + PINDMA_REG_MARK);
+#else
+	mutex_lock(&pd->admin_lock);
+	writel(upper_32_bits(value), pd->regs + PINDMA_REG_MARK + 4);
+	writel(lower_32_bits(value), pd->regs + PINDMA_REG_MARK);
+	mutex_unlock(&pd->admin_lock);
+#endif
+}
+
+/* Map the BARs and find out whether we understand this device. */
+static int pindma_map(struct pindma_dev *pd)
+{
+	struct pci_dev *pdev = pd->pdev;
+	struct device *dev = &pdev->dev;
+
+	pd->regs = pcim_iomap(pdev, PINDMA_BAR_REGS, PINDMA_BAR_REGS_SIZE);
+	if (!pd->regs)
+		return dev_err_probe(dev, -ENOMEM, "cannot map BAR %d\n",
+				     PINDMA_BAR_REGS);
+	if (readl(pd->regs + PINDMA_REG_MAGIC) != PINDMA_MAGIC)
+		return dev_err_probe(dev, -ENODEV, "magic is 0x%x, not 0x%x\n",
+				     readl(pd->regs + PINDMA_REG_MAGIC),
+				     PINDMA_MAGIC);
+	pd->version = readl(pd->regs + PINDMA_REG_VERSION);
+	if (pd->version >> 16 != PINDMA_VERSION_MAJOR)
+		return dev_err_probe(dev, -ENODEV,
+				     "version %u.%u of the device is not supported, only %u.x\n",
+				     pd->version >> 16, pd->version & 0xffff,
+				     PINDMA_VERSION_MAJOR);
+	pd->caps = readl(pd->regs + PINDMA_REG_CAPS);
+	pd->max_mrs = readl(pd->regs + PINDMA_REG_MAX_MRS);
+	pd->max_pages = readl(pd->regs + PINDMA_REG_MAX_PAGES);
+	pd->journal_entries = readl(pd->regs + PINDMA_REG_JOURNAL_ENTRIES);
+	if (!pd->max_mrs || !is_power_of_2(pd->max_mrs) ||
+	    (u64)pd->journal_entries * sizeof(struct pindma_journal_entry) >
+	    pci_resource_len(pdev, PINDMA_BAR_JOURNAL))
+		return dev_err_probe(dev, -ENODEV,
+				     "impossible: %u mrs, %u journal entries\n",
+				     pd->max_mrs, pd->journal_entries);
+	pd->journal = pcim_iomap(pdev, PINDMA_BAR_JOURNAL, 0);
+	if (!pd->journal)
+		return dev_err_probe(dev, -ENOMEM, "cannot map BAR %d\n",
+				     PINDMA_BAR_JOURNAL);
+	return 0;
+}
+
+static int pindma_init_queues(struct pindma_dev *pd)
+{
+	struct pci_dev *pdev = pd->pdev;
+	int i, ret;
+
+	ret = pci_alloc_irq_vectors(pdev, PINDMA_NUM_QUEUES, PINDMA_NUM_QUEUES,
+				    PCI_IRQ_MSIX);
+	if (ret < 0)
+		return dev_err_probe(&pdev->dev, ret, "no %d MSI-X vectors\n",
+				     PINDMA_NUM_QUEUES);
+	for (i = 0; i < PINDMA_NUM_QUEUES; i++) {
+		ret = pindma_queue_init(pd, i);
+		if (ret)
+			goto err_queues;
+		ret = request_irq(pci_irq_vector(pdev, i), pindma_queue_irq, 0,
+				  pd->misc.name, &pd->queues[i]);
+		if (ret) {
+			pindma_queue_free(&pd->queues[i]);
+			goto err_queues;
+		}
+	}
+	return 0;
+
+err_queues:
+	pindma_dev_reset(pd);
+	while (i--) {
+		free_irq(pci_irq_vector(pdev, i), &pd->queues[i]);
+		pindma_queue_free(&pd->queues[i]);
+	}
+	pci_free_irq_vectors(pdev);
+	return ret;
+}
+
+static void pindma_free_queues(struct pindma_dev *pd)
+{
+	int i;
+
+	for (i = 0; i < PINDMA_NUM_QUEUES; i++) {
+		free_irq(pci_irq_vector(pd->pdev, i), &pd->queues[i]);
+		pindma_queue_flush(&pd->queues[i]);
+		pindma_queue_free(&pd->queues[i]);
+	}
+	pci_free_irq_vectors(pd->pdev);
+}
+
+static struct pindma_dev *pindma_dev_alloc(struct pci_dev *pdev)
+{
+	struct pindma_dev *pd = kzalloc(sizeof(*pd), GFP_KERNEL);
+
+	if (!pd)
+		return NULL;
+	kref_init(&pd->ref);
+	pd->pdev = pdev;
+	ida_init(&pd->mr_ida);
+	mutex_init(&pd->admin_lock);
+	mutex_init(&pd->ctx_lock);
+	init_rwsem(&pd->gone_sem);
+	INIT_LIST_HEAD(&pd->ctxs);
+	pd->id = ida_alloc(&pindma_ids, GFP_KERNEL);
+	if (pd->id < 0)
+		goto err_free;
+	pd->misc.minor = MISC_DYNAMIC_MINOR;
+	pd->misc.fops = &pindma_fops;
+	pd->misc.parent = &pdev->dev;
+	pd->misc.name = kasprintf(GFP_KERNEL, "pindma%d", pd->id);
+	if (!pd->misc.name)
+		goto err_id;
+	return pd;
+
+err_id:
+	ida_free(&pindma_ids, pd->id);
+err_free:
+	kfree(pd);
+	return NULL;
+}
+
+static int pindma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	struct pindma_dev *pd = pindma_dev_alloc(pdev);
+	int ret;
+
+	if (!pd)
+		return -ENOMEM;
+	pci_set_drvdata(pdev, pd);
+	ret = pcim_enable_device(pdev);
+	if (ret) {
+		dev_err_probe(&pdev->dev, ret, "cannot enable the device\n");
+		goto err_put;
+	}
+	ret = pindma_map(pd);
+	if (ret)
+		goto err_put;
+	/* Whatever it was doing, for firmware or a driver before us: stop it. */
+	pindma_dev_reset(pd);
+	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
+	if (ret) {
+		dev_err_probe(&pdev->dev, ret, "no 64-bit DMA\n");
+		goto err_put;
+	}
+	dma_set_max_seg_size(&pdev->dev, UINT_MAX);
+	pci_set_master(pdev);
+	ret = pindma_init_queues(pd);
+	if (ret)
+		goto err_master;
+	ret = misc_register(&pd->misc);
+	if (ret) {
+		dev_err_probe(&pdev->dev, ret, "cannot register /dev/%s\n",
+			      pd->misc.name);
+		goto err_queues;
+	}
+	if (num_possible_cpus() == 1)
+		dev_warn(&pdev->dev,
+			 "one CPU: QEMU's TCG may lose concurrent atomics, use -smp 2\n");
+	dev_info(&pdev->dev, "/dev/%s: device %u.%u, up to %u mrs with %u pages\n",
+		 pd->misc.name, pd->version >> 16, pd->version & 0xffff,
+		 pd->max_mrs, pd->max_pages);
+	return 0;
+
+err_queues:
+	pindma_dev_reset(pd);
+	pindma_free_queues(pd);
+err_master:
+	pci_clear_master(pdev);
+err_put:
+	pindma_dev_put(pd);
+	return ret;
+}
+
+/* Unbind, unplug or surprise removal, perhaps with files open and DMA running */
+static void pindma_remove(struct pci_dev *pdev)
+{
+	struct pindma_dev *pd = pci_get_drvdata(pdev);
+	struct pindma_ctx *ctx;
+
+	misc_deregister(&pd->misc);
+	/*
+	 * A device that was pulled out does not hear the reset, but neither does
+	 * it DMA. Whoever gets gone_sem next may unpin.
+	 */
+	down_write(&pd->gone_sem);
+	pd->gone = true;
+	pindma_dev_reset(pd);
+	up_write(&pd->gone_sem);
+	pindma_free_queues(pd);
+	pci_clear_master(pdev);
+
+	/* The mappings must go while there is a struct device to unmap from. */
+	mutex_lock(&pd->ctx_lock);
+	list_for_each_entry(ctx, &pd->ctxs, list)
+		pindma_ctx_release_mrs(ctx);
+	mutex_unlock(&pd->ctx_lock);
+	pindma_dev_put(pd);
+}
+
+static const struct pci_device_id pindma_pci_ids[] = {
+	{ PCI_DEVICE_SUB(PINDMA_VENDOR_ID, PINDMA_DEVICE_ID,
+			 PINDMA_SUBSYSTEM_VENDOR_ID, PINDMA_SUBSYSTEM_ID) },
+	{ }
+};
+MODULE_DEVICE_TABLE(pci, pindma_pci_ids);
+
+static struct pci_driver pindma_driver = {
+	.name		= "pindma",
+	.id_table	= pindma_pci_ids,
+	.probe		= pindma_probe,
+	.remove		= pindma_remove,
+};
+module_pci_driver(pindma_driver);
+
+MODULE_DESCRIPTION("DMA into pinned user pages, at any time");
+MODULE_LICENSE("GPL");

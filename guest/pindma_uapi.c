@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The character device: <linux/pindma.h> says what its ioctls promise. Each
+ * argument is copied once, then checked, then used.
+ */
+#include <linux/capability.h>
+#include <linux/eventfd.h>
+#include <linux/fs.h>
+#include <linux/module.h>
+#include <linux/poll.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "pindma_drv.h"
+
+static int pindma_ioctl_info(struct pindma_ctx *ctx, void *arg)
+{
+	struct pindma_info *info = arg;
+	struct pindma_dev *pd = ctx->pd;
+
+	*info = (struct pindma_info) {
+		.size		 = sizeof(*info),
+		.uapi_version	 = PINDMA_UAPI_VERSION,
+		.device_version	 = pd->version,
+		.device_caps	 = pd->caps,
+		.max_mrs	 = pd->max_mrs,
+		.max_pages	 = pd->max_pages,
+		.max_ops	 = PINDMA_MAX_OPS,
+		.journal_entries = pd->journal_entries,
+	};
+	return 0;
+}
+
+static int pindma_ioctl_reg_mr(struct pindma_ctx *ctx, void *arg)
+{
+	struct pindma_reg_mr *reg = arg;
+	struct pindma_mr *mr;
+	int ret;
+
+	if (reg->pin_mode < PINDMA_PIN_GET ||
+	    reg->pin_mode > PINDMA_PIN_LONGTERM ||
+	    reg->flags & ~(PINDMA_MR_FAST | PINDMA_MR_READONLY |
+			   PINDMA_MR_NODIRTY) || reg->mr)
+		return -EINVAL;
+	mr = pindma_mr_create(ctx->pd, reg);
+	if (IS_ERR(mr))
+		return PTR_ERR(mr);
+	ret = xa_insert(&ctx->mrs, mr->key, mr, GFP_KERNEL);
+	if (ret) {
+		pindma_mr_destroy(mr);
+		return ret;
+	}
+	reg->mr = mr->key;
+	return 0;
+}
+
+static int pindma_ioctl_dereg_mr(struct pindma_ctx *ctx, void *arg)
+{
+	struct pindma_dereg_mr *dereg = arg;
+	struct pindma_mr *mr;
+
+	mutex_lock(&ctx->mr_lock);
+	mr = xa_erase(&ctx->mrs, dereg->mr);
+	mutex_unlock(&ctx->mr_lock);
+	if (!mr)
+		return -ENOENT;
+	pindma_mr_destroy(mr);
+	return 0;
+}
+
+/* Does the file have the mr that an op names, if it names one? */
+static bool pindma_op_mr_ok(struct pindma_ctx *ctx, u32 key, bool wanted)
+{
+	return wanted ? xa_load(&ctx->mrs, key) != NULL : !key;
+}
+
+static int pindma_post_one(struct pindma_ctx *ctx, const struct pindma_op *op)
+{
+	bool wants_mr = op->opcode != PINDMA_OP_NOP &&
+			op->opcode != PINDMA_OP_STOP;
+
+	if (op->opcode > PINDMA_OP_STOP || op->reserved)
+		return -EINVAL;
+	if (!pindma_op_mr_ok(ctx, op->mr, wants_mr) ||
+	    !pindma_op_mr_ok(ctx, op->src_mr, op->opcode == PINDMA_OP_COPY))
+		return -ENOENT;
+	return pindma_queue_post(ctx, op);
+}
+
+static int pindma_ioctl_post(struct pindma_ctx *ctx, void *arg)
+{
+	struct pindma_post *post = arg;
+	struct pindma_op __user *ops = u64_to_user_ptr(post->ops);
+	struct pindma_op op;
+	u32 n;
+	int ret = 0;
+
+	for (n = 0; n < post->nr; n++) {
+		ret = -EFAULT;
+		if (copy_from_user(&op, &ops[n], sizeof(op)))
+			break;
+		ret = pindma_post_one(ctx, &op);
+		if (ret)
+			break;
+	}
+	post->nr = n;
+	return n ? 0 : ret;
+}
+
+static struct pindma_req *pindma_next_completed(struct pindma_ctx *ctx)
+{
+	struct pindma_queue *q = &ctx->pd->queues[PINDMA_QUEUE_IO];
+	struct pindma_req *req;
+
+	spin_lock_irq(&q->lock);
+	req = list_first_entry_or_null(&ctx->completed, struct pindma_req,
+				       list);
+	if (req) {
+		list_del(&req->list);
+		ctx->num_ops--;
+	}
+	spin_unlock_irq(&q->lock);
+	return req;
+}
+
+static int pindma_ioctl_reap(struct pindma_ctx *ctx, void *arg)
+{
+	struct pindma_reap *reap = arg;
+	struct pindma_completion __user *to = u64_to_user_ptr(reap->completions);
+	struct pindma_queue *q = &ctx->pd->queues[PINDMA_QUEUE_IO];
+	struct pindma_req *req;
+	u32 n;
+
+	for (n = 0; n < reap->nr; n++) {
+		req = pindma_next_completed(ctx);
+		if (!req)
+			break;
+		if (copy_to_user(&to[n], &req->result, sizeof(req->result))) {
+			/* Nothing is lost: the next call gets it. */
+			spin_lock_irq(&q->lock);
+			list_add(&req->list, &ctx->completed);
+			ctx->num_ops++;
+			spin_unlock_irq(&q->lock);
+			if (!n)
+				return -EFAULT;
+			break;
+		}
+		kfree(req);
+	}
+	reap->nr = n;
+	return 0;
+}
+
+static int pindma_ioctl_eventfd(struct pindma_ctx *ctx, void *arg)
+{
+	struct pindma_eventfd *efd = arg;
+	struct pindma_queue *q = &ctx->pd->queues[PINDMA_QUEUE_IO];
+	struct eventfd_ctx *new = NULL;
+
+	if (efd->fd < -1)
+		return -EBADF;
+	if (efd->fd != -1) {
+		new = eventfd_ctx_fdget(efd->fd);
+		if (IS_ERR(new))
+			return PTR_ERR(new);
+	}
+	spin_lock_irq(&q->lock);
+	swap(ctx->eventfd, new);
+	spin_unlock_irq(&q->lock);
+	if (new)
+		eventfd_ctx_put(new);
+	return 0;
+}
+
+static int pindma_ioctl_pages(struct pindma_ctx *ctx, void *arg)
+{
+	struct pindma_pages *pages = arg;
+	struct pindma_page __user *to = u64_to_user_ptr(pages->pages);
+	struct pindma_page info;
+	struct pindma_mr *mr;
+	u32 n = 0;
+	int ret = 0;
+
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	mutex_lock(&ctx->mr_lock);
+	mr = xa_load(&ctx->mrs, pages->mr);
+	if (!mr)
+		ret = -ENOENT;
+	else if (pages->first >= mr->npages)
+		ret = -EINVAL;
+	while (!ret && n < pages->nr && pages->first + n < mr->npages) {
+		if (fatal_signal_pending(current)) {
+			ret = -EINTR;
+			break;
+		}
+		memset(&info, 0, sizeof(info));
+		pindma_mr_page_info(mr, pages->first + n, &info);
+		if (copy_to_user(&to[n], &info, sizeof(info))) {
+			ret = -EFAULT;
+			break;
+		}
+		n++;
+		cond_resched();
+	}
+	mutex_unlock(&ctx->mr_lock);
+	pages->nr = n;
+	return ret;
+}
+
+/* Copy an entry that the device may be overwriting. False: it is gone. */
+static bool pindma_journal_get(struct pindma_dev *pd, u64 seq,
+			       struct pindma_journal_entry *entry)
+{
+	void __iomem *from = pd->journal +
+			     (seq % pd->journal_entries) * sizeof(*entry);
+	__le64 again;
+
+	memcpy_fromio(entry, from, sizeof(*entry));
+	rmb();	/* seq again, after all the rest */
+	memcpy_fromio(&again, from, sizeof(again));
+	return le64_to_cpu(entry->seq) == seq && le64_to_cpu(again) == seq;
+}
+
+static u64 pindma_journal_newest(struct pindma_dev *pd)
+{
+	u32 high, low;
+
+	/* Two halves, for 32-bit kernels: again if a carry came in between. */
+	do {
+		high = readl(pd->regs + PINDMA_REG_JOURNAL_SEQ + 4);
+		low = readl(pd->regs + PINDMA_REG_JOURNAL_SEQ);
+	} while (high != readl(pd->regs + PINDMA_REG_JOURNAL_SEQ + 4));
+	return (u64)high << 32 | low;
+}
+
+static int pindma_ioctl_journal(struct pindma_ctx *ctx, void *arg)
+{
+	struct pindma_journal *j = arg;
+	struct pindma_journal_entry __user *to = u64_to_user_ptr(j->entries);
+	struct pindma_journal_entry entry;
+	struct pindma_dev *pd = ctx->pd;
+	u64 seq, oldest = 1;
+	u32 n = 0;
+
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	j->newest = pindma_journal_newest(pd);
+	if (j->newest > pd->journal_entries)
+		oldest = j->newest - pd->journal_entries + 1;
+	seq = max(j->first, oldest);
+	j->first = seq;
+	for (; n < j->nr && seq <= j->newest; seq++) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (!pindma_journal_get(pd, seq, &entry)) {
+			/* Overwritten meanwhile, and so is all before it. */
+			n = 0;
+			j->first = seq + 1;
+			continue;
+		}
+		if (copy_to_user(&to[n], &entry, sizeof(entry)))
+			return -EFAULT;
+		n++;
+		cond_resched();
+	}
+	j->nr = n;
+	return 0;
+}
+
+static int pindma_ioctl_mark(struct pindma_ctx *ctx, void *arg)
+{
+	struct pindma_mark *mark = arg;
+
+	if (mark->reserved || mark->value >= PINDMA_MARK_UNPIN)
+		return -EINVAL;
+	pindma_dev_mark(ctx->pd, mark->value);
+	return 0;
+}
+
+static const struct pindma_ioctl {
+	unsigned int cmd;
+	int (*fn)(struct pindma_ctx *ctx, void *arg);
+} pindma_ioctls[] = {
+	{ PINDMA_IOC_INFO, pindma_ioctl_info },
+	{ PINDMA_IOC_REG_MR, pindma_ioctl_reg_mr },
+	{ PINDMA_IOC_DEREG_MR, pindma_ioctl_dereg_mr },
+	{ PINDMA_IOC_POST, pindma_ioctl_post },
+	{ PINDMA_IOC_REAP, pindma_ioctl_reap },
+	{ PINDMA_IOC_EVENTFD, pindma_ioctl_eventfd },
+	{ PINDMA_IOC_PAGES, pindma_ioctl_pages },
+	{ PINDMA_IOC_JOURNAL, pindma_ioctl_journal },
+	{ PINDMA_IOC_MARK, pindma_ioctl_mark },
+};
+
+union pindma_arg {
+	u32 size;
+	struct pindma_info info;
+	struct pindma_reg_mr reg_mr;
+	struct pindma_dereg_mr dereg_mr;
+	struct pindma_post post;
+	struct pindma_reap reap;
+	struct pindma_eventfd eventfd;
+	struct pindma_pages pages;
+	struct pindma_journal journal;
+	struct pindma_mark mark;
+};
+
+static long pindma_ioctl(struct file *file, unsigned int cmd,
+			 unsigned long uarg)
+{
+	struct pindma_ctx *ctx = file->private_data;
+	void __user *user = (void __user *)uarg;
+	const struct pindma_ioctl *ioctl;
+	union pindma_arg arg;
+	size_t size;
+	int ret;
+
+	for (ioctl = pindma_ioctls; ioctl->cmd != cmd; ioctl++)
+		if (ioctl == &pindma_ioctls[ARRAY_SIZE(pindma_ioctls) - 1])
+			return -ENOTTY;
+	/*
+	 * There is one version of each structure so far. When one grows, its
+	 * old size stays valid: copy_struct_from_user().
+	 */
+	size = _IOC_SIZE(cmd);
+	if (copy_from_user(&arg, user, size))
+		return -EFAULT;
+	if (arg.size != size)
+		return -EINVAL;
+
+	down_read(&ctx->pd->gone_sem);
+	ret = pindma_dev_status(ctx->pd);
+	if (!ret)
+		ret = ioctl->fn(ctx, &arg);
+	up_read(&ctx->pd->gone_sem);
+	if (!ret && _IOC_DIR(cmd) & _IOC_READ && copy_to_user(user, &arg, size))
+		ret = -EFAULT;
+	return ret;
+}
+
+static __poll_t pindma_poll(struct file *file, poll_table *wait)
+{
+	struct pindma_ctx *ctx = file->private_data;
+	struct pindma_queue *q = &ctx->pd->queues[PINDMA_QUEUE_IO];
+	__poll_t events = 0;
+
+	poll_wait(file, &ctx->wait, wait);
+	spin_lock_irq(&q->lock);
+	if (!list_empty(&ctx->completed))
+		events |= EPOLLIN | EPOLLRDNORM;
+	spin_unlock_irq(&q->lock);
+	down_read(&ctx->pd->gone_sem);
+	if (pindma_dev_status(ctx->pd))
+		events |= EPOLLERR | EPOLLHUP;
+	up_read(&ctx->pd->gone_sem);
+	return events;
+}
+
+static int pindma_open(struct inode *inode, struct file *file)
+{
+	/* misc_open() has put it there, and the device cannot go meanwhile. */
+	struct pindma_dev *pd = container_of(file->private_data,
+					     struct pindma_dev, misc);
+	struct pindma_ctx *ctx = kzalloc(sizeof(*ctx), GFP_KERNEL_ACCOUNT);
+
+	if (!ctx)
+		return -ENOMEM;
+	kref_get(&pd->ref);
+	ctx->pd = pd;
+	xa_init(&ctx->mrs);
+	mutex_init(&ctx->mr_lock);
+	INIT_LIST_HEAD(&ctx->pending);
+	INIT_LIST_HEAD(&ctx->completed);
+	init_waitqueue_head(&ctx->wait);
+	mutex_lock(&pd->ctx_lock);
+	list_add_tail(&ctx->list, &pd->ctxs);
+	mutex_unlock(&pd->ctx_lock);
+	file->private_data = ctx;
+	return 0;
+}
+
+void pindma_ctx_release_mrs(struct pindma_ctx *ctx)
+{
+	struct pindma_mr *mr;
+	unsigned long key;
+
+	mutex_lock(&ctx->mr_lock);
+	xa_for_each(&ctx->mrs, key, mr) {
+		xa_erase(&ctx->mrs, key);
+		pindma_mr_destroy(mr);
+	}
+	mutex_unlock(&ctx->mr_lock);
+	wake_up_interruptible(&ctx->wait);
+}
+
+/* The last user of the file is gone, by close(), exec(), exit() or a kill. */
+static int pindma_release(struct inode *inode, struct file *file)
+{
+	struct pindma_ctx *ctx = file->private_data;
+	struct pindma_dev *pd = ctx->pd;
+
+	/* Not at the same time as remove, which does the same for all files. */
+	down_read(&pd->gone_sem);
+	pindma_ctx_release_mrs(ctx);
+	pindma_queue_disown(ctx);
+	up_read(&pd->gone_sem);
+	mutex_lock(&pd->ctx_lock);
+	list_del(&ctx->list);
+	mutex_unlock(&pd->ctx_lock);
+	if (ctx->eventfd)
+		eventfd_ctx_put(ctx->eventfd);
+	xa_destroy(&ctx->mrs);
+	kfree(ctx);
+	pindma_dev_put(pd);
+	return 0;
+}
+
+const struct file_operations pindma_fops = {
+	.owner		= THIS_MODULE,
+	.open		= pindma_open,
+	.release	= pindma_release,
+	.unlocked_ioctl	= pindma_ioctl,
+	.compat_ioctl	= compat_ptr_ioctl,
+	.poll		= pindma_poll,
+};

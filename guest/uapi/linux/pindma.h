@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: ((GPL-2.0-only WITH Linux-syscall-note) OR MIT) */
+/*
+ * /dev/pindmaN: the interface between the pindma driver and its users
+ *
+ * A file has memory regions (mrs) of its own: user pages that the device may
+ * access. Requests (ops) name mrs; PINDMA_IOC_POST queues them, poll() or an
+ * eventfd tells of completions, PINDMA_IOC_REAP fetches them. When the file
+ * is closed for good, by whatever way its last user ends, the device first stops
+ * accessing its mrs, and only then are their pages unpinned.
+ *
+ * Opcodes, modes and status codes are those of the device, see
+ * <hw/misc/pindma_regs.h>.
+ *
+ * Every argument structure starts with its own size. Fields that are marked
+ * reserved and flags that are not defined must be 0. Common errors:
+ *
+ *   EINVAL  a size, mode, flag, reserved field or value that is not known
+ *   EFAULT  a pointer that cannot be read or written
+ *   ENOENT  no mr (or, to stop, no hammer) of this name in this file
+ *   EPERM   CAP_SYS_ADMIN is needed
+ *   EIO     the device did not answer in time and was reset; this file cannot
+ *           be used any more
+ *   ENODEV  the device is gone
+ *   ENOTTY  not an ioctl of this driver
+ */
+#ifndef _UAPI_LINUX_PINDMA_H
+#define _UAPI_LINUX_PINDMA_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+#include <hw/misc/pindma_regs.h>
+
+#define PINDMA_UAPI_VERSION	1
+
+/* An address in the caller's memory */
+typedef __u64 pindma_uptr;
+
+/**
+ * struct pindma_info - PINDMA_IOC_INFO: what driver and device are like
+ * @size: sizeof(struct pindma_info)
+ * @uapi_version: out: PINDMA_UAPI_VERSION of the driver
+ * @device_version: out: PINDMA_REG_VERSION
+ * @device_caps: out: PINDMA_REG_CAPS
+ * @max_mrs: out: mrs at a time, of all files together
+ * @max_pages: out: pages in mrs, of all files together
+ * @max_ops: out: ops of this file at a time, from post to reap
+ * @journal_entries: out: how far back the journal reaches
+ */
+struct pindma_info {
+	__u32 size;
+	__u32 uapi_version;
+	__u32 device_version;
+	__u32 device_caps;
+	__u32 max_mrs;
+	__u32 max_pages;
+	__u32 max_ops;
+	__u32 journal_entries;
+};
+
+/*
+ * How the pages of an mr are held, see Documentation/core-api/pin_user_pages.rst.
+ *
+ * GET is get_user_pages(): a mere reference. It does not keep the page in the
+ * process after fork(), and is here as the positive control: what is lost with
+ * it shows that the test can see a loss.
+ */
+#define PINDMA_PIN_GET		1	/* FOLL_GET: wrong for DMA */
+#define PINDMA_PIN_PIN		2	/* FOLL_PIN: for short I/O */
+#define PINDMA_PIN_LONGTERM	3	/* FOLL_PIN | FOLL_LONGTERM, as RDMA */
+
+#define PINDMA_MR_FAST		(1u << 0)	/* *_user_pages_fast() */
+#define PINDMA_MR_READONLY	(1u << 1)	/* the device only reads */
+#define PINDMA_MR_NODIRTY	(1u << 2)	/* do not dirty the pages at unpin */
+
+/**
+ * struct pindma_reg_mr - PINDMA_IOC_REG_MR: pin memory for the device
+ * @size: sizeof(struct pindma_reg_mr)
+ * @pin_mode: PINDMA_PIN_*
+ * @flags: PINDMA_MR_*
+ * @mr: out: name of the mr, never 0; also its key in the journal
+ * @addr: first byte, any alignment
+ * @len: bytes, not 0
+ *
+ * All pages are faulted in. Errors, besides what get_user_pages() returns:
+ * ENOMEM RLIMIT_MEMLOCK would be exceeded; ENOSPC the device has no room for
+ * another mr or that many pages; EINTR a fatal signal came in between.
+ */
+struct pindma_reg_mr {
+	__u32 size;
+	__u32 pin_mode;
+	__u32 flags;
+	__u32 mr;
+	__u64 addr;
+	__u64 len;
+};
+
+/**
+ * struct pindma_dereg_mr - PINDMA_IOC_DEREG_MR: stop DMA to an mr and unpin it
+ * @size: sizeof(struct pindma_dereg_mr)
+ * @mr: name of the mr
+ *
+ * Ops and hammers that use the mr end with PINDMA_ST_ABORTED. Once this
+ * returns the device does not access the pages any more.
+ */
+struct pindma_dereg_mr {
+	__u32 size;
+	__u32 mr;
+};
+
+/**
+ * struct pindma_op - one request; the fields are those of struct pindma_sqe
+ * @opcode: PINDMA_OP_*, ops of the I/O queue only
+ * @mode: PINDMA_WRITE_*, PINDMA_READ_* or PINDMA_ORDER_*
+ * @reserved: 0
+ * @mr: name of the mr
+ * @user_data: comes back in the completion
+ * @offset: first byte in the mr
+ * @len: bytes
+ * @value: depends on the op; STOP: @user_data of the hammer to be stopped
+ * @src_mr: COPY: the mr to be read
+ * @rate: HAMMER: stamps per second, 0: no limit
+ * @src_offset: COPY: first byte to be read
+ * @seed: HAMMER in random order
+ */
+struct pindma_op {
+	__u8 opcode;
+	__u8 mode;
+	__u16 reserved;
+	__u32 mr;
+	__u64 user_data;
+	__u64 offset;
+	__u64 len;
+	__u64 value;
+	__u32 src_mr;
+	__u32 rate;
+	__u64 src_offset;
+	__u64 seed;
+};
+
+/**
+ * struct pindma_post - PINDMA_IOC_POST: queue ops
+ * @size: sizeof(struct pindma_post)
+ * @nr: in: number of ops; out: number of ops queued
+ * @ops: struct pindma_op[@nr]
+ *
+ * Does not wait. If not even the first op could be queued, that op's error is
+ * returned: EAGAIN this file has max_ops ops that were not reaped, or the
+ * device's queue is full; ENOENT, EINVAL.
+ */
+struct pindma_post {
+	__u32 size;
+	__u32 nr;
+	pindma_uptr ops;
+};
+
+/**
+ * struct pindma_completion - the outcome of one op
+ * @user_data: of the op
+ * @result: see struct pindma_cqe
+ * @seq: journal entry of the op's last access, 0 if there was none
+ * @tag: name of the op in the journal
+ * @status: PINDMA_ST_*
+ * @reserved: 0
+ */
+struct pindma_completion {
+	__u64 user_data;
+	__u64 result;
+	__u64 seq;
+	__u64 tag;
+	__u32 status;
+	__u32 reserved;
+};
+
+/**
+ * struct pindma_reap - PINDMA_IOC_REAP: fetch completions, oldest first
+ * @size: sizeof(struct pindma_reap)
+ * @nr: in: room in @completions; out: how many there are now, may be 0
+ * @completions: struct pindma_completion[@nr]
+ *
+ * Does not wait: poll() the file for POLLIN.
+ */
+struct pindma_reap {
+	__u32 size;
+	__u32 nr;
+	pindma_uptr completions;
+};
+
+/**
+ * struct pindma_eventfd - PINDMA_IOC_EVENTFD: signal completions
+ * @size: sizeof(struct pindma_eventfd)
+ * @fd: an eventfd, to which 1 is added for each completion, or -1 for none
+ *
+ * Errors: EBADF, EINVAL @fd is not an eventfd.
+ */
+struct pindma_eventfd {
+	__u32 size;
+	__s32 fd;
+};
+
+/**
+ * struct pindma_page - what the kernel knows of a page of an mr, right now
+ * @pfn: page frame number that the device accesses
+ * @flags: PINDMA_PAGE_*
+ * @refcount: of the folio
+ * @mapcount: of the page up to 6.11, of the folio from 6.12 on
+ */
+struct pindma_page {
+	__u64 pfn;
+	__u32 flags;
+	__s32 refcount;
+	__s32 mapcount;
+	__u32 reserved;
+};
+
+#define PINDMA_PAGE_ANON	(1u << 0)
+#define PINDMA_PAGE_EXCLUSIVE	(1u << 1)	/* PageAnonExclusive(), 5.19 */
+#define PINDMA_PAGE_DIRTY	(1u << 2)
+#define PINDMA_PAGE_WRITEBACK	(1u << 3)
+#define PINDMA_PAGE_LRU		(1u << 4)
+#define PINDMA_PAGE_COMPOUND	(1u << 5)	/* in a folio of several pages */
+#define PINDMA_PAGE_HUGETLB	(1u << 6)
+#define PINDMA_PAGE_MAYBE_PINNED (1u << 7)	/* page_maybe_dma_pinned() */
+
+/**
+ * struct pindma_pages - PINDMA_IOC_PAGES: facts about the pages of an mr
+ * @size: sizeof(struct pindma_pages)
+ * @mr: name of the mr
+ * @first: number of the first page wanted, from 0
+ * @nr: in: room in @pages; out: pages written, fewer at the end of the mr
+ * @pages: struct pindma_page[@nr]
+ *
+ * Needs CAP_SYS_ADMIN, like the frame numbers in /proc/PID/pagemap. Errors:
+ * EPERM, ENOENT, EINVAL @first is beyond the mr.
+ */
+struct pindma_pages {
+	__u32 size;
+	__u32 mr;
+	__u32 first;
+	__u32 nr;
+	pindma_uptr pages;
+};
+
+/**
+ * struct pindma_journal - PINDMA_IOC_JOURNAL: read the device's journal
+ * @size: sizeof(struct pindma_journal)
+ * @nr: in: room in @entries; out: entries written
+ * @first: in: first sequence number wanted, 0: the oldest there is; out:
+ *	sequence number of the first entry written. It is higher than what was
+ *	asked for if the journal has overwritten that.
+ * @newest: out: sequence number of the newest entry of the device
+ * @entries: struct pindma_journal_entry[@nr]
+ *
+ * Needs CAP_SYS_ADMIN: the journal shows all files' bus addresses and data.
+ */
+struct pindma_journal {
+	__u32 size;
+	__u32 nr;
+	__u64 first;
+	__u64 newest;
+	pindma_uptr entries;
+};
+
+/**
+ * struct pindma_mark - PINDMA_IOC_MARK: write a mark into the journal
+ * @size: sizeof(struct pindma_mark)
+ * @reserved: 0
+ * @value: below PINDMA_MARK_UNPIN, otherwise as the caller likes
+ *
+ * The mark stands before all accesses that the device makes after this call
+ * and behind all that it made before.
+ */
+struct pindma_mark {
+	__u32 size;
+	__u32 reserved;
+	__u64 value;
+};
+
+/*
+ * The driver's own mark, just before it unpins the pages of mr: the mark is
+ * PINDMA_MARK_UNPIN | mr. An access to the mr behind it is a bug.
+ */
+#define PINDMA_MARK_UNPIN	(1ull << 63)
+
+#define PINDMA_IOC_TYPE		0xd9
+#define PINDMA_IOC_INFO		_IOWR(PINDMA_IOC_TYPE, 0x00, struct pindma_info)
+#define PINDMA_IOC_REG_MR	_IOWR(PINDMA_IOC_TYPE, 0x01, struct pindma_reg_mr)
+#define PINDMA_IOC_DEREG_MR	_IOW(PINDMA_IOC_TYPE, 0x02, struct pindma_dereg_mr)
+#define PINDMA_IOC_POST		_IOWR(PINDMA_IOC_TYPE, 0x03, struct pindma_post)
+#define PINDMA_IOC_REAP		_IOWR(PINDMA_IOC_TYPE, 0x04, struct pindma_reap)
+#define PINDMA_IOC_EVENTFD	_IOW(PINDMA_IOC_TYPE, 0x05, struct pindma_eventfd)
+#define PINDMA_IOC_PAGES	_IOWR(PINDMA_IOC_TYPE, 0x06, struct pindma_pages)
+#define PINDMA_IOC_JOURNAL	_IOWR(PINDMA_IOC_TYPE, 0x07, struct pindma_journal)
+#define PINDMA_IOC_MARK		_IOW(PINDMA_IOC_TYPE, 0x08, struct pindma_mark)
+
+#endif /* _UAPI_LINUX_PINDMA_H */
