@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libpindma: let the pindma device access your memory
+ *
+ *	pindma_open()		a file of one's own on the device
+ *	pindma_reg_mr()		pin memory, make it known to the device
+ *	pindma_post()		queue ops, which the device then carries out
+ *	pindma_wait()		wait for completions
+ *	pindma_dereg_mr()	the device lets go, the memory is unpinned
+ *
+ * Functions return 0 or a count, or else a negative errno; what it means is
+ * said in <linux/pindma.h>, where the structures are, too. There is no global
+ * state. Several threads may use one handle, but then each sees all its
+ * completions.
+ */
+#ifndef PINDMA_H
+#define PINDMA_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <linux/pindma.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct pindma;
+
+/**
+ * pindma_open - open a pindma device
+ * @path: device node, or NULL for /dev/pindma0
+ * @handle: out
+ *
+ * The file descriptor is close-on-exec. Errors: those of open(2).
+ */
+int pindma_open(const char *path, struct pindma **handle);
+
+/**
+ * pindma_close - close a handle
+ * @handle: from pindma_open(), or NULL
+ *
+ * The memory regions go with the last descriptor of the file: a process that was
+ * forked with the handle open keeps them.
+ */
+void pindma_close(struct pindma *handle);
+
+/**
+ * pindma_fd - the file descriptor, for poll(2): POLLIN is a completion
+ */
+int pindma_fd(const struct pindma *handle);
+
+/** pindma_get_info - what driver and device are like */
+int pindma_get_info(struct pindma *handle, struct pindma_info *info);
+
+/**
+ * pindma_reg_mr - pin memory and make it known to the device
+ * @addr: first byte
+ * @len: bytes
+ * @pin_mode: PINDMA_PIN_*
+ * @flags: PINDMA_MR_*
+ * @mr: out: name of the memory region
+ */
+int pindma_reg_mr(struct pindma *handle, void *addr, size_t len,
+		  uint32_t pin_mode, uint32_t flags, uint32_t *mr);
+
+/**
+ * pindma_dereg_mr - end all DMA to a memory region and unpin it
+ */
+int pindma_dereg_mr(struct pindma *handle, uint32_t mr);
+
+/**
+ * pindma_post - queue ops
+ *
+ * Returns how many were queued, at least 1, or the error of the first.
+ */
+int pindma_post(struct pindma *handle, const struct pindma_op *ops,
+		unsigned int nr);
+
+/**
+ * pindma_reap - fetch completions, without waiting
+ *
+ * Returns how many there were, at most @nr, perhaps 0.
+ */
+int pindma_reap(struct pindma *handle, struct pindma_completion *completions,
+		unsigned int nr);
+
+/**
+ * pindma_wait - wait for a completion, and fetch what there is then
+ * @timeout_ms: as for poll(2), -1 for no limit
+ *
+ * Returns how many there were, at least 1, or -ETIMEDOUT, -EINTR; -EIO or
+ * -ENODEV if there is no completion and, from this device, never will be.
+ */
+int pindma_wait(struct pindma *handle, struct pindma_completion *completions,
+		unsigned int nr, int timeout_ms);
+
+/**
+ * pindma_set_eventfd - signal completions to an eventfd, or (-1) stop that
+ */
+int pindma_set_eventfd(struct pindma *handle, int eventfd);
+
+/**
+ * pindma_get_pages - facts about the pages of a memory region
+ * @first: number of the first page wanted
+ * @nr: room in @pages
+ *
+ * Returns how many pages were described. Needs CAP_SYS_ADMIN.
+ */
+int pindma_get_pages(struct pindma *handle, uint32_t mr, uint32_t first,
+		     struct pindma_page *pages, uint32_t nr);
+
+/**
+ * pindma_read_journal - read the device's journal
+ * @first: in: first entry wanted, 0 for the oldest; out: of the first one read
+ * @entries: room for the entries
+ * @nr: room in @entries, may be 0
+ * @newest: out: sequence number of the newest entry there is; may be NULL
+ *
+ * Returns how many entries were read. Needs CAP_SYS_ADMIN.
+ */
+int pindma_read_journal(struct pindma *handle, uint64_t *first,
+			struct pindma_journal_entry *entries, uint32_t nr,
+			uint64_t *newest);
+
+/**
+ * pindma_mark - write a mark into the device's journal
+ * @value: below PINDMA_MARK_UNPIN
+ */
+int pindma_mark(struct pindma *handle, uint64_t value);
+
+/**
+ * pindma_status_string - a few words for PINDMA_ST_*, never NULL
+ */
+const char *pindma_status_string(uint32_t status);
+
+/**
+ * pindma_pattern - 8-byte word @n of what PINDMA_WRITE_PATTERN writes
+ * @value: of the op
+ */
+static inline uint64_t pindma_pattern(uint64_t value, uint64_t n)
+{
+	return value + n * PINDMA_PATTERN_STEP;
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* PINDMA_H */

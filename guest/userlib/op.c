@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+/* Ops and their completions. */
+#include <errno.h>
+#include <poll.h>
+
+#include "libpindma.h"
+
+int pindma_post(struct pindma *handle, const struct pindma_op *ops,
+		unsigned int nr)
+{
+	struct pindma_post arg = {
+		.size = sizeof(arg),
+		.nr = nr,
+		.ops = (uintptr_t)ops,
+	};
+	int ret = pindma_ioctl(handle, PINDMA_IOC_POST, &arg);
+
+	return ret ? ret : (int)arg.nr;
+}
+
+int pindma_reap(struct pindma *handle, struct pindma_completion *completions,
+		unsigned int nr)
+{
+	struct pindma_reap arg = {
+		.size = sizeof(arg),
+		.nr = nr,
+		.completions = (uintptr_t)completions,
+	};
+	int ret = pindma_ioctl(handle, PINDMA_IOC_REAP, &arg);
+
+	return ret ? ret : (int)arg.nr;
+}
+
+int pindma_wait(struct pindma *handle, struct pindma_completion *completions,
+		unsigned int nr, int timeout_ms)
+{
+	struct pollfd pfd = { .fd = handle->fd, .events = POLLIN };
+	int ret;
+
+	for (;;) {
+		ret = pindma_reap(handle, completions, nr);
+		if (ret)
+			return ret;
+		ret = poll(&pfd, 1, timeout_ms);
+		if (ret < 0)
+			return -errno;
+		if (!ret)
+			return -ETIMEDOUT;
+	}
+}
+
+int pindma_set_eventfd(struct pindma *handle, int eventfd)
+{
+	struct pindma_eventfd arg = { .size = sizeof(arg), .fd = eventfd };
+
+	return pindma_ioctl(handle, PINDMA_IOC_EVENTFD, &arg);
+}
+
+const char *pindma_status_string(uint32_t status)
+{
+	static const char *const strings[] = {
+		[PINDMA_ST_OK] = "ok",
+		[PINDMA_ST_BAD_OPCODE] = "unknown opcode",
+		[PINDMA_ST_BAD_FIELD] = "bad field",
+		[PINDMA_ST_BAD_KEY] = "no such mr",
+		[PINDMA_ST_BOUNDS] = "out of the mr's bounds",
+		[PINDMA_ST_ACCESS] = "access not allowed by the mr",
+		[PINDMA_ST_DMA_ERROR] = "DMA error",
+		[PINDMA_ST_ABORTED] = "aborted",
+		[PINDMA_ST_NO_SPACE] = "no space in the device",
+		[PINDMA_ST_NOT_FOUND] = "no such hammer",
+	};
+
+	if (status >= sizeof(strings) / sizeof(strings[0]))
+		return "unknown status";
+	return strings[status];
+}
