@@ -1222,12 +1222,13 @@ static void pindma_realize(PCIDevice *pdev, Error **errp)
     for (int i = 0; i < PINDMA_NUM_QUEUES; i++) {
         msix_vector_use(pdev, i);
     }
-    if (pci_bus_is_express(pci_get_bus(pdev))) {
-        if (pcie_endpoint_cap_init(pdev, 0) < 0) {
-            error_setg(errp, "pindma: no room for the PCI Express capability");
-            msix_uninit_exclusive_bar(pdev);
-            return;
-        }
+    if (!pci_bus_is_express(pci_get_bus(pdev))) {
+        pdev->cap_present &= ~QEMU_PCI_CAP_EXPRESS;
+    } else if (pcie_endpoint_cap_init(pdev, 0) < 0) {
+        error_setg(errp, "pindma: no room for the PCI Express capability");
+        msix_uninit_exclusive_bar(pdev);
+        return;
+    } else {
         pcie_cap_flr_init(pdev);
     }
     qemu_cond_init(&s->kick);
@@ -1262,6 +1263,12 @@ static void pindma_exit(PCIDevice *pdev)
     msix_uninit_exclusive_bar(pdev);
 }
 
+/* The config space is made before realize, which knows the bus: make it big. */
+static void pindma_instance_init(Object *obj)
+{
+    PCI_DEVICE(obj)->cap_present |= QEMU_PCI_CAP_EXPRESS;
+}
+
 static const VMStateDescription pindma_vmstate = {
     .name = TYPE_PINDMA,
     .unmigratable = 1,
@@ -1292,6 +1299,7 @@ static const TypeInfo pindma_types[] = {
         .name = TYPE_PINDMA,
         .parent = TYPE_PCI_DEVICE,
         .instance_size = sizeof(PinDMAState),
+        .instance_init = pindma_instance_init,
         .class_init = pindma_class_init,
         .interfaces = (PinDMAInterfaceInfo[]) {
             { INTERFACE_PCIE_DEVICE },
