@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The device, as scenarios use it. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "test.h"
+
+/* A host that is busy may not run QEMU for a while. */
+#define OP_TIMEOUT_MS	10000
+
+#define MAX_STEPS	64
+static const char *steps[MAX_STEPS];
+static unsigned int nr_steps;
+
+void test_open(struct test *t)
+{
+	int ret = pindma_open(NULL, &t->dev);
+
+	if (ret)
+		test_error(t, "cannot open /dev/pindma0: %s", strerror(-ret));
+}
+
+static const struct {
+	uint32_t mode, flags;
+	bool cleared;
+} pins[NR_PINS] = {
+	[PIN_NONE] = { PINDMA_PIN_PIN, 0, false },
+	[PIN_GET] = { PINDMA_PIN_GET, 0, false },
+	[PIN_GET_FAST] = { PINDMA_PIN_GET, PINDMA_MR_FAST, false },
+	[PIN_PIN] = { PINDMA_PIN_PIN, 0, false },
+	[PIN_PIN_FAST] = { PINDMA_PIN_PIN, PINDMA_MR_FAST, false },
+	[PIN_LONGTERM] = { PINDMA_PIN_LONGTERM, 0, false },
+	[PIN_FAST_LONGTERM] = { PINDMA_PIN_LONGTERM, PINDMA_MR_FAST, false },
+	[PIN_PIN_CLEARED] = { PINDMA_PIN_PIN, 0, true },
+	[PIN_PIN_FAST_CLEARED] = { PINDMA_PIN_PIN, PINDMA_MR_FAST, true },
+	[PIN_LONGTERM_CLEARED] = { PINDMA_PIN_LONGTERM, 0, true },
+	[PIN_FAST_LONGTERM_CLEARED] = { PINDMA_PIN_LONGTERM, PINDMA_MR_FAST,
+					true },
+};
+
+/* Register the case's memory in the way that the case says. */
+void test_reg_mr(struct test *t)
+{
+	int ret = pindma_reg_mr(t->dev, t->mem, NR_PAGES * PAGE_SIZE,
+				pins[t->pin].mode, pins[t->pin].flags, &t->mr);
+
+	if (ret)
+		test_error(t, "cannot register the mr: %s", strerror(-ret));
+	test_step(t, "registered");
+	if (pins[t->pin].cleared) {
+		ret = negate("clear-has-pinned");
+		if (ret)
+			test_skip(t, "/dev/pindma-negate: %s", strerror(-ret));
+		test_step(t, "has-pinned cleared");
+	}
+}
+
+static void post(struct test *t, struct pindma_op *op)
+{
+	int ret;
+
+	op->user_data = ++t->next_user_data;
+	ret = pindma_post(t->dev, op, 1);
+	if (ret != 1)
+		test_error(t, "cannot post op 0x%x: %s", op->opcode,
+			   strerror(-ret));
+}
+
+static struct pindma_completion wait_for(struct test *t, uint64_t user_data)
+{
+	struct pindma_completion c;
+	int ret = pindma_wait(t->dev, &c, 1, OP_TIMEOUT_MS);
+
+	if (ret != 1)
+		test_error(t, "op %llu does not complete: %s",
+			   (unsigned long long)user_data, strerror(-ret));
+	if (c.user_data != user_data)
+		test_error(t, "op %llu ends (%s) when op %llu should",
+			   (unsigned long long)c.user_data,
+			   pindma_status_string(c.status),
+			   (unsigned long long)user_data);
+	return c;
+}
+
+/* Post an op and wait for it. */
+struct pindma_completion test_run_op(struct test *t, struct pindma_op op)
+{
+	post(t, &op);
+	return wait_for(t, op.user_data);
+}
+
+static struct pindma_completion run_ok(struct test *t, struct pindma_op op)
+{
+	struct pindma_completion c = test_run_op(t, op);
+
+	if (c.status != PINDMA_ST_OK)
+		test_error(t, "op 0x%x: %s", op.opcode,
+			   pindma_status_string(c.status));
+	return c;
+}
+
+void test_dma_write(struct test *t, uint64_t offset, uint64_t value,
+		    struct pindma_completion *c)
+{
+	*c = run_ok(t, (struct pindma_op){
+		.opcode = PINDMA_OP_WRITE, .mode = PINDMA_WRITE_IMMEDIATE,
+		.mr = t->mr, .offset = offset, .len = 8, .value = value });
+}
+
+uint64_t test_dma_read(struct test *t, uint64_t offset)
+{
+	return run_ok(t, (struct pindma_op){
+		.opcode = PINDMA_OP_READ, .mode = PINDMA_READ_VALUE,
+		.mr = t->mr, .offset = offset, .len = 8 }).result;
+}
+
+/* Stamps at offset 0 of each page of the mr, until stopped. */
+uint64_t test_start_hammer(struct test *t, uint32_t rate)
+{
+	struct pindma_op op = {
+		.opcode = PINDMA_OP_HAMMER, .mode = PINDMA_ORDER_UP,
+		.mr = t->mr, .len = NR_PAGES * PAGE_SIZE,
+		.value = 1, .rate = rate };
+
+	post(t, &op);
+	return op.user_data;
+}
+
+void test_stop_hammer(struct test *t, uint64_t user_data)
+{
+	struct pindma_op op = { .opcode = PINDMA_OP_STOP, .value = user_data };
+	struct pindma_completion c;
+
+	post(t, &op);
+	c = wait_for(t, user_data);	/* the hammer's own end comes first */
+	if (c.status != PINDMA_ST_OK)
+		test_error(t, "the hammer ended: %s",
+			   pindma_status_string(c.status));
+	wait_for(t, op.user_data);
+}
+
+/* The mark of a step: no other case has the same. */
+static uint64_t step_mark(unsigned int step)
+{
+	return (uint64_t)getpid() << 32 | step;
+}
+
+/* Name what happens next, in the journal, for the timeline. */
+void test_step(struct test *t, const char *what)
+{
+	if (nr_steps == MAX_STEPS)
+		return;
+	steps[nr_steps] = what;
+	pindma_mark(t->dev, step_mark(nr_steps));
+	nr_steps++;
+}
+
+static const char *kind_name(unsigned int kind)
+{
+	switch (kind) {
+	case PINDMA_JOURNAL_READ:
+		return "device reads";
+	case PINDMA_JOURNAL_WRITE:
+		return "device writes";
+	case PINDMA_JOURNAL_REG_MR:
+		return "mr registered";
+	case PINDMA_JOURNAL_DEREG_MR:
+		return "mr deregistered";
+	default:
+		return NULL;
+	}
+}
+
+/* What the mark of a step says, NULL if e is not one. */
+static const char *step_of(const struct pindma_journal_entry *e)
+{
+	uint64_t step = e->value - step_mark(0);
+
+	return e->kind == PINDMA_JOURNAL_MARK && step < nr_steps ? steps[step] :
+								   NULL;
+}
+
+/* The last events that the device's journal has of this mr, oldest first. */
+void test_timeline(struct test *t)
+{
+	static struct pindma_journal_entry e[16384];
+	enum { MAX_SHOWN = 12 };
+	int shown[MAX_SHOWN], nr = 0, n, i;
+	uint64_t first = 0, t0;
+
+	n = pindma_read_journal(t->dev, &first, e, ARRAY_SIZE(e), NULL);
+	for (i = n - 1; i >= 0 && nr < MAX_SHOWN; i--)
+		if ((e[i].key == t->mr && kind_name(e[i].kind)) || step_of(&e[i]))
+			shown[nr++] = i;
+	if (!nr)
+		return;
+	t0 = e[shown[nr - 1]].time;
+	while (nr--) {
+		const struct pindma_journal_entry *j = &e[shown[nr]];
+		double ms = (j->time - t0) / 1e6;
+
+		if (j->kind == PINDMA_JOURNAL_MARK)
+			test_note(t, "journal %llu  +%.3f ms  -- %s --",
+				  (unsigned long long)j->seq, ms, step_of(j));
+		else
+			test_note(t, "journal %llu  +%.3f ms  %s 0x%llx, mr+0x%llx, frame 0x%llx, op 0x%llx",
+				  (unsigned long long)j->seq, ms,
+				  kind_name(j->kind),
+				  (unsigned long long)j->value,
+				  (unsigned long long)j->offset,
+				  (unsigned long long)(j->addr / PAGE_SIZE),
+				  (unsigned long long)j->tag);
+	}
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Memory of each type, and which page frames it has. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "test.h"
+
+#define FILL			0x5a
+#define PAGEMAP_PFN_MASK	((1ull << 55) - 1)
+#define PAGEMAP_PRESENT		(1ull << 63)
+#define KPF_THP			(1ull << 22)	/* linux/kernel-page-flags.h */
+
+static uint64_t read_u64(struct test *t, const char *path, uint64_t index)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	uint64_t val;
+
+	if (fd < 0)
+		test_error(t, "cannot open %s: %s", path, strerror(errno));
+	if (pread(fd, &val, sizeof(val), index * sizeof(val)) != sizeof(val))
+		test_error(t, "cannot read %s: %s", path, strerror(errno));
+	close(fd);
+	return val;
+}
+
+/* The page frame that the process maps at addr, 0 if none is present. */
+uint64_t test_pfn(struct test *t, const void *addr)
+{
+	uint64_t e = read_u64(t, "/proc/self/pagemap",
+			      (uintptr_t)addr / PAGE_SIZE);
+
+	return e & PAGEMAP_PRESENT ? e & PAGEMAP_PFN_MASK : 0;
+}
+
+static void *map(struct test *t, size_t len, int flags)
+{
+	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+
+	if (p == MAP_FAILED && flags & MAP_HUGETLB)
+		test_skip(t, "no free huge page in the hugetlb pool");
+	if (p == MAP_FAILED)
+		test_error(t, "mmap of %zu bytes: %s", len, strerror(errno));
+	return p;
+}
+
+static void alloc_thp(struct test *t)
+{
+	uint8_t *p = map(t, 2 * HUGE_SIZE, 0);
+
+	t->len = HUGE_SIZE;
+	t->buf = (uint8_t *)(((uintptr_t)p + HUGE_SIZE - 1) & -HUGE_SIZE);
+	if (madvise(t->buf, t->len, MADV_HUGEPAGE))
+		test_skip(t, "no transparent huge pages: %s", strerror(errno));
+	memset(t->buf, FILL, t->len);
+	if (!(read_u64(t, "/proc/kpageflags", test_pfn(t, t->buf)) & KPF_THP))
+		test_skip(t, "the kernel had no transparent huge page to give");
+}
+
+/* Get memory of the case's type, present and filled. */
+void test_alloc(struct test *t)
+{
+	switch (t->mem_type) {
+	case MEM_THP:
+		alloc_thp(t);
+		break;
+	case MEM_HUGETLB:
+		t->len = HUGE_SIZE;
+		t->buf = map(t, t->len, MAP_HUGETLB);
+		break;
+	default:
+		t->len = 16 * PAGE_SIZE;
+		t->buf = map(t, t->len, 0);
+		madvise(t->buf, t->len, MADV_NOHUGEPAGE);
+	}
+	memset(t->buf, FILL, t->len);
+	t->mem = t->buf + FIRST_PAGE * PAGE_SIZE;
+}
+
+/* The device was told to access the mr: nothing beside it may have changed. */
+void test_check_surroundings(struct test *t)
+{
+	const uint8_t *end = t->mem + NR_PAGES * PAGE_SIZE;
+	const uint8_t *p;
+
+	for (p = t->buf; p < t->buf + t->len; p++) {
+		if (p == t->mem)
+			p = end;
+		if (*p != FILL)
+			test_lost(t, "byte %td of the buffer, outside of the mr, was overwritten with 0x%02x",
+				  p - t->buf, *p);
+	}
+}

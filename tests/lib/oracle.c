@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Is what the process sees and what the device sees the same memory?
+ *
+ * Three views, which must agree: what the process reads after the device
+ * wrote, what the device reads after the process wrote, and which page frames
+ * the two of them mean.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "test.h"
+
+/* Where in a page: stamps of a hammer are at 0. */
+#define OFF_CPU		0x100	/* test_cpu_write() */
+#define OFF_DEVICE	0x800	/* the device writes, the process reads */
+#define OFF_PROCESS	0x900	/* the process writes, the device reads */
+
+static volatile uint64_t *word(struct test *t, unsigned int page, size_t offset)
+{
+	return (volatile uint64_t *)(t->mem + page * PAGE_SIZE + offset);
+}
+
+/* A value that was not there before (splitmix64). */
+uint64_t test_token(struct test *t)
+{
+	uint64_t z = t->seed + ++t->next_token * 0x9e3779b97f4a7c15ull;
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+	return z ^ (z >> 31);
+}
+
+/* Write to each page, which is what breaks COW. */
+void test_cpu_write(struct test *t)
+{
+	for (unsigned int page = 0; page < NR_PAGES; page++)
+		*word(t, page, OFF_CPU) = test_token(t);
+}
+
+/* ------------------------------------------------------------- the peer */
+
+/* What another process is asked to do with its view of the memory */
+struct request {
+	char cmd;		/* 'w'rite, 's'ee, 'q'uit */
+	size_t offset;		/* see: where */
+	uint64_t value;		/* see: is this value there? */
+};
+
+#define PEER_DIED	(~0ull)
+
+static uint64_t ask(const struct peer *peer, struct request req)
+{
+	uint64_t answer;
+
+	if (write(peer->to, &req, sizeof(req)) != sizeof(req) ||
+	    read(peer->from, &answer, sizeof(answer)) != sizeof(answer))
+		return PEER_DIED;
+	return answer;
+}
+
+static void __attribute__((noreturn)) peer_main(struct test *t, int from,
+						int to, const struct peer *inner)
+{
+	struct request req;
+	uint64_t answer;
+
+	while (read(from, &req, sizeof(req)) == sizeof(req)) {
+		answer = 0;
+		switch (req.cmd) {
+		case 'w':
+			test_cpu_write(t);
+			break;
+		case 's':
+			answer = *(volatile uint64_t *)(t->mem + req.offset) ==
+				 req.value;
+			break;
+		case 'q':
+			_exit(0);
+		}
+		if (inner)
+			answer |= ask(inner, req);
+		if (write(to, &answer, sizeof(answer)) != sizeof(answer))
+			break;
+	}
+	_exit(1);
+}
+
+/*
+ * Fork a process that waits for requests. nested: it forks again, and answers
+ * for both.
+ */
+struct peer test_fork_peer(struct test *t, bool nested)
+{
+	int down[2], up[2];
+	struct peer peer;
+
+	if (pipe(down) || pipe(up))
+		test_error(t, "pipe: %s", strerror(errno));
+	peer.pid = fork();
+	if (peer.pid < 0)
+		test_error(t, "fork: %s", strerror(errno));
+	if (!peer.pid) {
+		close(down[1]);
+		close(up[0]);
+		if (nested) {
+			struct peer grandchild = test_fork_peer(t, false);
+
+			peer_main(t, down[0], up[1], &grandchild);
+		}
+		peer_main(t, down[0], up[1], NULL);
+	}
+	close(down[0]);
+	close(up[1]);
+	peer.to = down[1];
+	peer.from = up[0];
+	return peer;
+}
+
+void test_peer_write(struct test *t, const struct peer *peer)
+{
+	if (ask(peer, (struct request){ .cmd = 'w' }) == PEER_DIED)
+		test_error(t, "the child died when it wrote to the memory");
+}
+
+static bool peer_sees(struct test *t, const struct peer *peer,
+		      size_t offset, uint64_t value)
+{
+	uint64_t answer = ask(peer, (struct request){
+		.cmd = 's', .offset = offset, .value = value });
+
+	if (answer == PEER_DIED)
+		test_error(t, "the child died when it read the memory");
+	return answer;
+}
+
+/* When this returns the peer, and the one that it forked, are at work. */
+void test_peer_sync(struct test *t, const struct peer *peer)
+{
+	peer_sees(t, peer, OFF_DEVICE, 0);
+}
+
+void test_peer_exit(struct test *t, struct peer *peer)
+{
+	struct request req = { .cmd = 'q' };
+	int status;
+
+	if (write(peer->to, &req, sizeof(req)) != sizeof(req) ||
+	    waitpid(peer->pid, &status, 0) != peer->pid || status)
+		test_error(t, "the child did not exit in peace");
+	close(peer->to);
+	close(peer->from);
+}
+
+/* ----------------------------------------------------------- the verdict */
+
+struct views {
+	uint64_t pinned_pfn, pfn_before, pfn_after;
+	uint64_t written[2], read[2];	/* device to process, twice */
+	uint64_t cpu_written, cpu_read;	/* process to device */
+	uint64_t seq;			/* journal entry of the last write */
+	bool peer_sees;
+};
+
+static void look(struct test *t, const struct peer *peer, unsigned int page,
+		 struct views *v)
+{
+	uint64_t base = page * PAGE_SIZE;
+	struct pindma_completion c;
+	struct pindma_page facts;
+	int i;
+
+	if (pindma_get_pages(t->dev, t->mr, page, &facts, 1) != 1)
+		test_error(t, "no facts about page %u of the mr", page);
+	v->pinned_pfn = facts.pfn;
+	v->pfn_before = test_pfn(t, t->mem + base);
+	for (i = 0; i < 2; i++) {
+		v->written[i] = test_token(t);
+		test_dma_write(t, base + OFF_DEVICE, v->written[i], &c);
+		v->seq = c.seq;
+		v->read[i] = *word(t, page, OFF_DEVICE);
+		v->peer_sees |= peer && peer_sees(t, peer, base + OFF_DEVICE,
+						  v->written[i]);
+		if (i)
+			break;
+		/* The process's own write may be what breaks COW: look again */
+		v->cpu_written = test_token(t);
+		*word(t, page, OFF_PROCESS) = v->cpu_written;
+		v->cpu_read = test_dma_read(t, base + OFF_PROCESS);
+	}
+	v->pfn_after = test_pfn(t, t->mem + base);
+}
+
+static void describe(struct test *t, const struct peer *peer, unsigned int page,
+		     const struct views *v)
+{
+	static const char *const flags[] = {
+		"anon", "exclusive", "dirty", "writeback", "lru", "compound",
+		"hugetlb", "maybe-pinned" };
+	bool moved = v->pfn_after != v->pinned_pfn;
+	int last = v->read[1] != v->written[1];
+	struct pindma_page facts = { 0 };
+	char text[128] = "";
+
+	test_note(t, "frames: page %u of the mr is pinned in frame 0x%llx, the process maps frame 0x%llx: %s",
+		  page, (unsigned long long)v->pinned_pfn,
+		  (unsigned long long)v->pfn_after, moved ? "MOVED" : "the same");
+	test_note(t, "process: the device wrote 0x%016llx at +0x%x (journal %llu), the process reads 0x%016llx: %s",
+		  (unsigned long long)v->written[last], OFF_DEVICE,
+		  (unsigned long long)v->seq, (unsigned long long)v->read[last],
+		  v->read[last] == v->written[last] ? "seen" : "LOST");
+	test_note(t, "device: the process wrote 0x%016llx at +0x%x, the device reads 0x%016llx: %s",
+		  (unsigned long long)v->cpu_written, OFF_PROCESS,
+		  (unsigned long long)v->cpu_read,
+		  v->cpu_read == v->cpu_written ? "seen" : "STALE");
+	if (peer)
+		test_note(t, "child: it %s what the device writes for its parent",
+			  v->peer_sees ? "SEES" : "does not see");
+	pindma_get_pages(t->dev, t->mr, page, &facts, 1);
+	for (unsigned int i = 0; i < ARRAY_SIZE(flags); i++) {
+		if (facts.flags & BIT(i)) {
+			strcat(text, " ");
+			strcat(text, flags[i]);
+		}
+	}
+	test_note(t, "page: refcount %d, mapcount %d,%s", facts.refcount,
+		  facts.mapcount, text);
+}
+
+/*
+ * The end of most scenarios: do process and device share each page of the mr?
+ * peer, if not NULL, must not see what the device writes for the process.
+ */
+void test_two_way(struct test *t, const struct peer *peer)
+{
+	unsigned int page;
+	struct views v;
+
+	test_step(t, "look at it from both sides");
+	for (page = 0; page < NR_PAGES; page++) {
+		bool seen, fresh, moved;
+
+		memset(&v, 0, sizeof(v));
+		look(t, peer, page, &v);
+		seen = v.read[0] == v.written[0] && v.read[1] == v.written[1];
+		fresh = v.cpu_read == v.cpu_written;
+		moved = v.pfn_after != v.pinned_pfn;
+		if (seen && fresh && !moved && !v.peer_sees)
+			continue;
+		describe(t, peer, page, &v);
+		if (seen && fresh && moved)
+			test_error(t, "frame 0x%llx became 0x%llx, but no data was lost: the views disagree",
+				   (unsigned long long)v.pinned_pfn,
+				   (unsigned long long)v.pfn_after);
+		if (!moved && !(seen && fresh))
+			test_error(t, "data was lost within frame 0x%llx: the views disagree",
+				   (unsigned long long)v.pinned_pfn);
+		test_lost(t, "%s%s%s (frame 0x%llx pinned, 0x%llx mapped)",
+			  seen ? "" : "process does not see the DMA",
+			  seen || fresh ? "" : ", ",
+			  fresh ? (v.peer_sees ? ", child sees it" : "") :
+			  v.peer_sees ? "device reads stale data, child sees the DMA" :
+			  "device reads stale data",
+			  (unsigned long long)v.pinned_pfn,
+			  (unsigned long long)v.pfn_after);
+	}
+	describe(t, peer, 0, &v);
+	test_check_surroundings(t);
+}

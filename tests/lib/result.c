@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* How a case ends. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "result.h"
+
+struct result *result;
+
+static void __attribute__((noreturn)) end(enum outcome outcome,
+					  const char *fmt, va_list ap)
+{
+	char *p;
+
+	vsnprintf(result->reason, sizeof(result->reason), fmt, ap);
+	/* '#' would begin a directive of KTAP. */
+	for (p = result->reason; *p; p++)
+		if (*p == '#' || *p == '\n')
+			*p = ' ';
+	result->outcome = outcome;
+	_exit(0);
+}
+
+#define END(outcome, fmt)				\
+	do {						\
+		va_list ap;				\
+							\
+		va_start(ap, fmt);			\
+		end(outcome, fmt, ap);			\
+	} while (0)
+
+void test_kept(struct test *t)
+{
+	(void)t;
+	result->outcome = OUTCOME_KEPT;
+	_exit(0);
+}
+
+void test_lost(struct test *t, const char *fmt, ...)
+{
+	if (t->dev && t->mr)
+		test_timeline(t);
+	END(OUTCOME_LOST, fmt);
+}
+
+void test_skip(struct test *t, const char *fmt, ...)
+{
+	(void)t;
+	END(OUTCOME_SKIP, fmt);
+}
+
+void test_error(struct test *t, const char *fmt, ...)
+{
+	(void)t;
+	END(OUTCOME_ERROR, fmt);
+}
+
+void test_note(struct test *t, const char *fmt, ...)
+{
+	size_t room = sizeof(result->notes) - result->notes_len;
+	va_list ap;
+	int n;
+
+	(void)t;
+	va_start(ap, fmt);
+	n = vsnprintf(result->notes + result->notes_len, room, fmt, ap);
+	va_end(ap);
+	if (n < 0 || (size_t)n + 1 >= room)
+		return;	/* full: the first notes matter most */
+	result->notes_len += n;
+	result->notes[result->notes_len++] = '\n';
+	result->notes[result->notes_len] = '\0';
+}

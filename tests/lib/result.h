@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* How a case tells the runner its outcome: memory that both share. */
+#ifndef RESULT_H
+#define RESULT_H
+
+#include "test.h"
+
+struct result {
+	enum outcome outcome;
+	char reason[256];
+	size_t notes_len;
+	char notes[16384];	/* lines */
+};
+
+extern struct result *result;
+
+#endif /* RESULT_H */

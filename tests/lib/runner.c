@@ -1,0 +1,573 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * pindma-test: runs the cases and reports them as KTAP version 1
+ * (Documentation/dev-tools/ktap.rst). Each case is a process of its own, with a
+ * time limit; what the kernel says meanwhile, and whether all pages are unpinned
+ * in the end, counts as well.
+ */
+#include <errno.h>
+#include <fnmatch.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/sysinfo.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "result.h"
+
+enum { EXIT_PASS = 0, EXIT_FAIL = 1, EXIT_USAGE = 2, EXIT_SKIPPED = 4,
+       EXIT_BROKEN = 99 };
+
+static const struct scenario *const tables[] = {
+	fork_scenarios, lifetime_scenarios, driver_scenarios,
+	selftest_scenarios,
+};
+
+static const char *const mem_names[NR_MEMS] = {
+	[MEM_ANON] = "anon", [MEM_THP] = "thp", [MEM_HUGETLB] = "hugetlb",
+};
+
+static const char *const pin_names[NR_PINS] = {
+	[PIN_GET] = "get", [PIN_GET_FAST] = "get-fast",
+	[PIN_PIN] = "pin", [PIN_PIN_FAST] = "pin-fast",
+	[PIN_LONGTERM] = "pin-longterm",
+	[PIN_FAST_LONGTERM] = "pin-fast-longterm",
+	[PIN_PIN_CLEARED] = "pin-cleared",
+	[PIN_PIN_FAST_CLEARED] = "pin-fast-cleared",
+	[PIN_LONGTERM_CLEARED] = "pin-longterm-cleared",
+	[PIN_FAST_LONGTERM_CLEARED] = "pin-fast-longterm-cleared",
+};
+
+#define MAX_GLOBS	64
+
+static struct options {
+	const char *globs[MAX_GLOBS];
+	unsigned int nr_globs;
+	const char *group;
+	bool all, until_fail;
+	uint64_t seed;
+	unsigned int repeat, case_limit;
+} opt = { .seed = 1, .repeat = 1, .case_limit = 60 };
+
+struct plan_entry {
+	const struct scenario *scenario;
+	enum mem mem;
+	enum pin pin;
+	char name[128];
+};
+
+static struct plan_entry *plan;
+static unsigned int nr_plan;
+
+/* ------------------------------------------------------------- the plan */
+
+static bool in_group(const struct scenario *sc, const char *group)
+{
+	size_t len = strlen(group);
+
+	return !strncmp(sc->name, group, len) && sc->name[len] == '.';
+}
+
+/* Does the user, or the preset, want this case? */
+static bool wanted(const struct plan_entry *e)
+{
+	const struct scenario *sc = e->scenario;
+	unsigned int i;
+
+	if (opt.group && !in_group(sc, opt.group))
+		return false;
+	for (i = 0; i < opt.nr_globs; i++)
+		if (!fnmatch(opt.globs[i], e->name, 0) ||
+		    !fnmatch(opt.globs[i], sc->name, 0))
+			return true;
+	if (opt.nr_globs)
+		return false;
+	if (opt.group)
+		return true;
+	if (sc->flags & SCENARIO_HIDDEN)
+		return false;
+	return opt.all || !(sc->flags & SCENARIO_SLOW) ||
+	       BIT(e->pin) & PINS_QUICK;
+}
+
+static void plan_case(const struct scenario *sc, enum mem mem, enum pin pin)
+{
+	struct plan_entry e = { .scenario = sc, .mem = mem, .pin = pin };
+
+	snprintf(e.name, sizeof(e.name), "%s%s%s%s%s", sc->name,
+		 mem ? "/" : "", mem ? mem_names[mem] : "",
+		 pin ? "/" : "", pin ? pin_names[pin] : "");
+	/* A control that is not expected to lose anything controls nothing. */
+	if (BIT(pin) & PINS_CLEARED && expected_outcome(e.name) == OUTCOME_KEPT)
+		return;
+	if (!wanted(&e))
+		return;
+	plan = realloc(plan, (nr_plan + 1) * sizeof(*plan));
+	plan[nr_plan++] = e;
+}
+
+static void make_plan(void)
+{
+	const struct scenario *sc;
+	unsigned int i, mem, pin;
+
+	for (i = 0; i < ARRAY_SIZE(tables); i++)
+		for (sc = tables[i]; sc->name; sc++)
+			for (mem = 0; mem < NR_MEMS; mem++)
+				for (pin = 0; pin < NR_PINS; pin++)
+					if ((sc->mems ? sc->mems : BIT(0)) &
+					    BIT(mem) &&
+					    (sc->pins ? sc->pins : BIT(0)) &
+					    BIT(pin))
+						plan_case(sc, mem, pin);
+}
+
+static void list(void)
+{
+	const struct scenario *sc;
+	unsigned int i, mem;
+
+	for (i = 0; i < ARRAY_SIZE(tables); i++) {
+		for (sc = tables[i]; sc->name; sc++) {
+			char mems[64] = "";
+
+			if (sc->flags & SCENARIO_HIDDEN)
+				continue;
+			for (mem = 1; mem < NR_MEMS; mem++) {
+				if (!(sc->mems & BIT(mem)))
+					continue;
+				strcat(mems, mems[0] ? "," : "");
+				strcat(mems, mem_names[mem]);
+			}
+			if (sc->pins)
+				sprintf(mems + strlen(mems), " x %d pin modes",
+					__builtin_popcount(sc->pins));
+			printf("%-22s %-34s %s\n", sc->name, mems, sc->promise);
+		}
+	}
+}
+
+/* -------------------------------------------------------------- one case */
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+static void __attribute__((noreturn)) case_process(const struct plan_entry *e,
+						   unsigned int round)
+{
+	struct test t = {
+		.scenario = e->scenario,
+		.mem_type = e->mem,
+		.pin = e->pin,
+		.seed = opt.seed + round,
+		.name = e->name,
+	};
+
+	setpgid(0, 0);
+	signal(SIGPIPE, SIG_IGN);
+	e->scenario->run(&t);
+	test_error(&t, "the scenario ends without an outcome");
+}
+
+/* Returns false at the time limit. */
+static bool wait_for_case(pid_t pid, int *status)
+{
+	struct pollfd pfd = { .events = POLLIN };
+	bool in_time;
+
+	pfd.fd = syscall(SYS_pidfd_open, pid, 0);
+	in_time = pfd.fd < 0 || poll(&pfd, 1, opt.case_limit * 1000) > 0;
+	/* The case, and what it has left behind: */
+	kill(-pid, SIGKILL);
+	kill(pid, SIGKILL);
+	waitpid(pid, status, 0);
+	if (pfd.fd >= 0)
+		close(pfd.fd);
+	return in_time;
+}
+
+/* Some of its processes may still be on their way out. */
+static long wait_for_unpin(long before)
+{
+	long left;
+	int i;
+
+	for (i = 0; i < 200; i++) {
+		left = kernel_pinned_pages() - before;
+		if (!left)
+			break;
+		usleep(10000);
+	}
+	return left;
+}
+
+enum total { TOTAL_OK, TOTAL_XFAIL, TOTAL_FAIL, TOTAL_SKIP, NR_TOTALS };
+static unsigned int totals[NR_TOTALS];
+
+/* A line of the report; what comes after the '#' if there is anything. */
+static void report(unsigned int nr, const char *name, bool ok,
+		   enum total total, const char *text)
+{
+	totals[total]++;
+	printf("%s %u %s%s%s\n", ok ? "ok" : "not ok", nr, name,
+	       *text ? " # " : "", text);
+	fflush(stdout);
+}
+
+static void print_notes(const char *name)
+{
+	char *line, *save;
+
+	for (line = strtok_r(result->notes, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save))
+		printf("# %s: %s\n", name, line);
+}
+
+/* Compare what came out with what should, and say it. */
+static void judge(unsigned int nr, const char *name,
+		  const struct plan_entry *e)
+{
+	bool expect_loss = expected_outcome(e->name) == OUTCOME_LOST;
+	char text[512];
+
+	print_notes(name);
+	switch (result->outcome) {
+	case OUTCOME_KEPT:
+		if (!expect_loss) {
+			report(nr, name, true, TOTAL_OK, "");
+			return;
+		}
+		report(nr, name, false, TOTAL_FAIL,
+		       "the loss that this control must show was not seen: the rig is blind");
+		return;
+	case OUTCOME_LOST:
+		if (!expect_loss && e->scenario->fix)
+			printf("# %s: likely fix: %s\n", name,
+			       e->scenario->fix);
+		snprintf(text, sizeof(text), "%s%s",
+			 expect_loss ? "XFAIL " : "", result->reason);
+		report(nr, name, expect_loss,
+		       expect_loss ? TOTAL_XFAIL : TOTAL_FAIL, text);
+		return;
+	case OUTCOME_SKIP:
+		snprintf(text, sizeof(text), "SKIP %s", result->reason);
+		report(nr, name, true, TOTAL_SKIP, text);
+		return;
+	default:
+		report(nr, name, false, TOTAL_FAIL, result->reason);
+	}
+}
+
+static void run_case(unsigned int nr, const struct plan_entry *e,
+		     unsigned int round)
+{
+	long pinned = kernel_pinned_pages(), left;
+	char name[160], text[512], line[400];
+	double start = now();
+	bool in_time;
+	int status;
+	pid_t pid;
+
+	snprintf(name, sizeof(name), "%s", e->name);
+	if (round)
+		snprintf(name, sizeof(name), "%s/r%u", e->name, round + 1);
+	printf("# start %s\n", name);
+	fflush(stdout);
+	snprintf(text, sizeof(text), "start %s", name);
+	kernel_mark(text);
+	memset(result, 0, sizeof(*result));
+
+	pid = fork();
+	if (!pid)
+		case_process(e, round);
+	if (pid < 0) {
+		report(nr, name, false, TOTAL_FAIL, "cannot fork");
+		return;
+	}
+	in_time = wait_for_case(pid, &status);
+	left = wait_for_unpin(pinned);
+
+	if (!in_time) {
+		result->outcome = OUTCOME_ERROR;
+		snprintf(result->reason, sizeof(result->reason),
+			 "TIMEOUT no end after %u s", opt.case_limit);
+	} else if (WIFSIGNALED(status)) {
+		result->outcome = OUTCOME_ERROR;
+		snprintf(result->reason, sizeof(result->reason),
+			 "killed by signal %d (%s)", WTERMSIG(status),
+			 strsignal(WTERMSIG(status)));
+	} else if (result->outcome == OUTCOME_NONE) {
+		result->outcome = OUTCOME_ERROR;
+		snprintf(result->reason, sizeof(result->reason),
+			 "ended with exit code %d and no outcome",
+			 WEXITSTATUS(status));
+	}
+	if (left) {
+		result->outcome = OUTCOME_ERROR;
+		snprintf(result->reason, sizeof(result->reason),
+			 "%ld pages are still pinned", left);
+	}
+	if (kernel_complained(line, sizeof(line))) {
+		result->outcome = OUTCOME_ERROR;
+		snprintf(result->reason, sizeof(result->reason),
+			 "the kernel complains: %.200s", line);
+	}
+	judge(nr, name, e);
+	printf("# time %s %.3f\n", name, now() - start);
+	fflush(stdout);
+}
+
+/* ------------------------------------------------------------------ main */
+
+static void usage(FILE *f)
+{
+	fputs("usage: pindma-test [options]\n"
+	      "  -t, --test GLOB     only cases, or scenarios, of this name; may be repeated\n"
+	      "  -g, --group GROUP   only this group\n"
+	      "      --all           all cases, not just the quick preset\n"
+	      "      --seed N        of the values that are written (default 1)\n"
+	      "      --repeat N      run everything N times\n"
+	      "      --until-fail    stop at the first failure\n"
+	      "      --case-limit S  seconds for a case (default 60)\n"
+	      "      --list          say what there is\n"
+	      "      --output FILE   report there\n"
+	      "  -h, --help\n"
+	      "exit code: 0 passed, 1 failed, 2 usage, 4 all skipped, 99 cannot run\n", f);
+}
+
+static int __attribute__((format(printf, 1, 2))) bad_usage(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fputs("pindma-test: ", stderr);
+	vfprintf(stderr, fmt, ap);
+	fputs("; see pindma-test --help and --list\n", stderr);
+	va_end(ap);
+	return EXIT_USAGE;
+}
+
+static bool number(const char *s, unsigned long long min, uint64_t *val)
+{
+	char *end;
+
+	errno = 0;
+	*val = strtoull(s, &end, 0);
+	return *s && *s != '-' && !*end && !errno && *val >= min;
+}
+
+static bool small_number(const char *s, unsigned int *val)
+{
+	uint64_t n;
+
+	if (!number(s, 1, &n) || n > 1000000)
+		return false;
+	*val = n;
+	return true;
+}
+
+/* Does the name stand for anything at all? */
+static bool glob_is_known(const char *glob)
+{
+	struct options saved = opt;
+	bool known;
+
+	opt = (struct options){ .globs = { glob }, .nr_globs = 1 };
+	make_plan();
+	known = nr_plan;
+	nr_plan = 0;
+	opt = saved;
+	return known;
+}
+
+static bool group_is_known(const char *group)
+{
+	const struct scenario *sc;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(tables); i++)
+		for (sc = tables[i]; sc->name; sc++)
+			if (in_group(sc, group))
+				return true;
+	return false;
+}
+
+/* -1: go on */
+static int parse(int argc, char **argv)
+{
+	enum { ALL = 256, SEED, REPEAT, UNTIL_FAIL, CASE_LIMIT, LIST, OUTPUT };
+	static const struct option options[] = {
+		{ "test", required_argument, NULL, 't' },
+		{ "group", required_argument, NULL, 'g' },
+		{ "all", no_argument, NULL, ALL },
+		{ "seed", required_argument, NULL, SEED },
+		{ "repeat", required_argument, NULL, REPEAT },
+		{ "until-fail", no_argument, NULL, UNTIL_FAIL },
+		{ "case-limit", required_argument, NULL, CASE_LIMIT },
+		{ "list", no_argument, NULL, LIST },
+		{ "output", required_argument, NULL, OUTPUT },
+		{ "help", no_argument, NULL, 'h' },
+		{ }
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "t:g:h", options, NULL)) != -1) {
+		switch (c) {
+		case 't':
+			if (opt.nr_globs == MAX_GLOBS)
+				return bad_usage("more than %d times -t",
+						 MAX_GLOBS);
+			if (!glob_is_known(optarg))
+				return bad_usage("no case is called '%s'",
+						 optarg);
+			opt.globs[opt.nr_globs++] = optarg;
+			break;
+		case 'g':
+			if (!group_is_known(optarg))
+				return bad_usage("no group is called '%s'",
+						 optarg);
+			opt.group = optarg;
+			break;
+		case ALL:
+			opt.all = true;
+			break;
+		case SEED:
+			if (!number(optarg, 0, &opt.seed))
+				return bad_usage("seed '%s' is not a number",
+						 optarg);
+			break;
+		case REPEAT:
+			if (!small_number(optarg, &opt.repeat))
+				return bad_usage("'%s' is not a number of rounds",
+						 optarg);
+			break;
+		case UNTIL_FAIL:
+			opt.until_fail = true;
+			break;
+		case CASE_LIMIT:
+			if (!small_number(optarg, &opt.case_limit))
+				return bad_usage("'%s' is not a number of seconds",
+						 optarg);
+			break;
+		case LIST:
+			list();
+			return EXIT_PASS;
+		case OUTPUT:
+			if (!freopen(optarg, "w", stdout))
+				return bad_usage("cannot write to '%s': %s",
+						 optarg, strerror(errno));
+			break;
+		case 'h':
+			usage(stdout);
+			return EXIT_PASS;
+		default:
+			usage(stderr);
+			return EXIT_USAGE;
+		}
+	}
+	if (optind < argc)
+		return bad_usage("what is '%s'?", argv[optind]);
+	return -1;
+}
+
+static int finish(int code)
+{
+	printf("# exit: %d\n", code);
+	fflush(stdout);
+	return code;
+}
+
+static int broken(const char *what, int err)
+{
+	printf("# error: %s: %s\n", what, strerror(err));
+	fprintf(stderr, "pindma-test: %s: %s\n", what, strerror(err));
+	return finish(EXIT_BROKEN);
+}
+
+static int run_all(void)
+{
+	struct pindma_info info;
+	unsigned int nr = 0, round, i;
+	struct pindma *dev;
+	struct utsname u;
+	struct sysinfo si;
+	bool stop = false;
+	int ret;
+
+	result = mmap(NULL, sizeof(*result), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (result == MAP_FAILED)
+		return broken("mmap", errno);
+	ret = pindma_open(NULL, &dev);
+	if (ret)
+		return broken("/dev/pindma0 (is the driver loaded, has QEMU a pindma device?)",
+			      -ret);
+	ret = pindma_get_info(dev, &info);
+	pindma_close(dev);
+	if (ret)
+		return broken("PINDMA_IOC_INFO", -ret);
+
+	uname(&u);
+	sysinfo(&si);
+	printf("KTAP version 1\n"
+	       "# pindma-test: kernel %s\n"
+	       "# pindma-test: seed %llu\n"
+	       "# pindma-test: device %u.%u, capabilities 0x%x\n"
+	       "# pindma-test: cpus %ld, memory %lu MiB\n"
+	       "1..%u\n",
+	       u.release, (unsigned long long)opt.seed,
+	       info.device_version >> 16, info.device_version & 0xffff,
+	       info.device_caps, sysconf(_SC_NPROCESSORS_ONLN),
+	       si.totalram * si.mem_unit >> 20, nr_plan * opt.repeat);
+	for (round = 0; round < opt.repeat; round++) {
+		for (i = 0; i < nr_plan; i++) {
+			if (stop) {
+				report(++nr, plan[i].name, true, TOTAL_SKIP,
+				       "SKIP a case before it failed");
+				continue;
+			}
+			run_case(++nr, &plan[i], round);
+			stop = opt.until_fail && totals[TOTAL_FAIL];
+		}
+	}
+	printf("# totals: ok:%u xfail:%u fail:%u skip:%u\n", totals[TOTAL_OK],
+	       totals[TOTAL_XFAIL], totals[TOTAL_FAIL], totals[TOTAL_SKIP]);
+	if (totals[TOTAL_FAIL])
+		return finish(EXIT_FAIL);
+	return finish(totals[TOTAL_OK] + totals[TOTAL_XFAIL] ? EXIT_PASS :
+							       EXIT_SKIPPED);
+}
+
+int main(int argc, char **argv)
+{
+	struct utsname u;
+	int ret;
+
+	/* What scenarios execute, to see whether exec() works: */
+	if (argc == 2 && !strcmp(argv[1], "--exit"))
+		return 0;
+	uname(&u);
+	expectations_load(u.release);
+	ret = parse(argc, argv);
+	if (ret >= 0)
+		return ret;
+	make_plan();
+	if (!nr_plan)
+		return bad_usage("no case is in group '%s' and called as -t says",
+				 opt.group);
+	return run_all();
+}

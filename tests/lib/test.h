@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The test runner and what it offers to scenarios.
+ *
+ * A scenario is a row of a table and a function. Combined with a type of memory
+ * and a way to pin it makes a case, which runs in a process of its own and ends
+ * in an outcome: the kernel kept its promise, or it broke it. Whether that is
+ * what should be is not the scenario's business: tests/expectations says it.
+ */
+#ifndef TEST_H
+#define TEST_H
+
+#include <pindma.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define PAGE_SIZE	4096ul
+#define HUGE_SIZE	(2ul << 20)
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+
+/* Types of memory; a scenario has a mask of BIT()s */
+enum mem { MEM_NONE, MEM_ANON, MEM_THP, MEM_HUGETLB, NR_MEMS };
+
+/* Ways to pin. The -cleared ones are controls: the has-pinned flag is lost. */
+enum pin {
+	PIN_NONE,
+	PIN_GET, PIN_GET_FAST,
+	PIN_PIN, PIN_PIN_FAST, PIN_LONGTERM, PIN_FAST_LONGTERM,
+	PIN_PIN_CLEARED, PIN_PIN_FAST_CLEARED, PIN_LONGTERM_CLEARED,
+	PIN_FAST_LONGTERM_CLEARED,
+	NR_PINS
+};
+
+#define BIT(n)		(1u << (n))
+#define MEMS_ANON_ALL	(BIT(MEM_ANON) | BIT(MEM_THP) | BIT(MEM_HUGETLB))
+#define PINS_STOCK	(BIT(PIN_GET) | BIT(PIN_GET_FAST) | BIT(PIN_PIN) | \
+			 BIT(PIN_PIN_FAST) | BIT(PIN_LONGTERM) | \
+			 BIT(PIN_FAST_LONGTERM))
+#define PINS_CLEARED	(BIT(PIN_PIN_CLEARED) | BIT(PIN_PIN_FAST_CLEARED) | \
+			 BIT(PIN_LONGTERM_CLEARED) | \
+			 BIT(PIN_FAST_LONGTERM_CLEARED))
+
+/* In no preset: only by name or group */
+#define SCENARIO_HIDDEN	BIT(0)
+/* Takes longer: in the quick preset only with the pin modes of PINS_QUICK */
+#define SCENARIO_SLOW	BIT(1)
+#define PINS_QUICK	(BIT(PIN_GET_FAST) | BIT(PIN_PIN_FAST) | \
+			 BIT(PIN_LONGTERM) | BIT(PIN_PIN_FAST_CLEARED))
+
+struct test;
+
+struct scenario {
+	const char *name;	/* group.name: unique, never changes */
+	const char *promise;	/* what the kernel promises, and where */
+	const char *fix;	/* what made it true: commit (version), or NULL */
+	unsigned int mems;	/* mask of enum mem, 0: none */
+	unsigned int pins;	/* mask of enum pin, 0: none */
+	unsigned int flags;	/* SCENARIO_* */
+	void (*run)(struct test *t);
+};
+
+/* The groups, one table a file, each ends with an empty row */
+extern const struct scenario fork_scenarios[];
+extern const struct scenario lifetime_scenarios[];
+extern const struct scenario driver_scenarios[];
+extern const struct scenario selftest_scenarios[];
+
+/*
+ * A case that is running. The memory that it is about is @len bytes at @buf, of
+ * which NR_PAGES pages from @mem on are registered as @mr.
+ */
+#define NR_PAGES	4
+#define FIRST_PAGE	3
+
+struct test {
+	const struct scenario *scenario;
+	enum mem mem_type;
+	enum pin pin;
+	uint64_t seed;
+	const char *name;
+
+	struct pindma *dev;
+	uint8_t *buf;
+	size_t len;
+	uint8_t *mem;
+	uint32_t mr;
+	uint64_t next_token;
+	uint64_t next_user_data;
+};
+
+/* result.c: how a case ends. None of these returns. */
+void __attribute__((noreturn)) test_kept(struct test *t);
+void __attribute__((noreturn, format(printf, 2, 3)))
+test_lost(struct test *t, const char *fmt, ...);
+void __attribute__((noreturn, format(printf, 2, 3)))
+test_skip(struct test *t, const char *fmt, ...);
+/* The test itself cannot go on, or does not understand what it sees */
+void __attribute__((noreturn, format(printf, 2, 3)))
+test_error(struct test *t, const char *fmt, ...);
+/* A line of evidence */
+void __attribute__((format(printf, 2, 3)))
+test_note(struct test *t, const char *fmt, ...);
+
+/* memory.c */
+void test_alloc(struct test *t);
+void test_check_surroundings(struct test *t);
+uint64_t test_pfn(struct test *t, const void *addr);
+
+/* dma.c */
+void test_open(struct test *t);
+void test_reg_mr(struct test *t);
+struct pindma_completion test_run_op(struct test *t, struct pindma_op op);
+void test_dma_write(struct test *t, uint64_t offset, uint64_t value,
+		    struct pindma_completion *c);
+uint64_t test_dma_read(struct test *t, uint64_t offset);
+uint64_t test_start_hammer(struct test *t, uint32_t rate);
+void test_stop_hammer(struct test *t, uint64_t user_data);
+void test_step(struct test *t, const char *what);
+void test_timeline(struct test *t);
+
+/* oracle.c */
+struct peer {
+	pid_t pid;
+	int to, from;
+};
+
+uint64_t test_token(struct test *t);
+void test_cpu_write(struct test *t);
+struct peer test_fork_peer(struct test *t, bool nested);
+void test_peer_write(struct test *t, const struct peer *peer);
+void test_peer_sync(struct test *t, const struct peer *peer);
+void test_peer_exit(struct test *t, struct peer *peer);
+void test_two_way(struct test *t, const struct peer *peer);
+
+/* expect.c */
+enum outcome { OUTCOME_NONE, OUTCOME_KEPT, OUTCOME_LOST, OUTCOME_SKIP,
+	       OUTCOME_ERROR };
+enum outcome expected_outcome(const char *name);
+void expectations_load(const char *release);
+
+/* kernel.c: what the kernel says besides */
+void kernel_mark(const char *text);
+bool kernel_complained(char *line, size_t size);
+long kernel_pinned_pages(void);
+int negate(const char *command);
+
+#endif /* TEST_H */

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * fork() and pinned anonymous memory: the device must stay with the parent.
+ *
+ * To see a cell red: use GET for PIN in guest/pindma_mr.c (tests/mutants), or
+ * boot a kernel without the commit that the scenario names. For dontfork remove
+ * the madvise(), for vfork_exec call fork() in place of vfork(): then the GET
+ * cells are lost.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "test.h"
+
+#define EARLY_COPY	"70e806e4e645 (5.9): do early cow for pinned pages during fork(); for THP d042035eaf5f (5.9), for hugetlb 4eae4efa2c29 (5.12)"
+
+static void setup(struct test *t)
+{
+	test_alloc(t);
+	test_open(t);
+	test_reg_mr(t);
+}
+
+static void wait_for_exit(struct test *t, pid_t pid)
+{
+	int status;
+
+	if (waitpid(pid, &status, 0) != pid)
+		test_error(t, "waitpid: %s", strerror(errno));
+	if (status)
+		test_error(t, "the child ended with status 0x%x", status);
+}
+
+/* The case of 2020: pin, fork, and the parent goes on using its buffer. */
+static void parent_write(struct test *t)
+{
+	struct peer child;
+
+	setup(t);
+	test_step(t, "fork");
+	child = test_fork_peer(t, false);
+	test_step(t, "the parent writes");
+	test_cpu_write(t);
+	test_two_way(t, &child);
+	test_peer_exit(t, &child);
+	test_kept(t);
+}
+
+static void child_write(struct test *t)
+{
+	struct peer child;
+
+	setup(t);
+	test_step(t, "fork");
+	child = test_fork_peer(t, false);
+	test_step(t, "the child writes");
+	test_peer_write(t, &child);
+	test_two_way(t, &child);
+	test_peer_exit(t, &child);
+	test_kept(t);
+}
+
+/* As system() does it: the child is long gone when the parent writes. */
+static void child_exit(struct test *t)
+{
+	struct peer child;
+
+	setup(t);
+	test_step(t, "fork");
+	child = test_fork_peer(t, false);
+	test_peer_exit(t, &child);
+	test_step(t, "the child has exited, the parent writes");
+	test_cpu_write(t);
+	test_two_way(t, NULL);
+	test_kept(t);
+}
+
+static void nested(struct test *t)
+{
+	struct peer child;
+
+	setup(t);
+	test_step(t, "fork, and the child forks");
+	child = test_fork_peer(t, true);
+	test_peer_sync(t, &child);
+	test_step(t, "the parent writes");
+	test_cpu_write(t);
+	test_two_way(t, &child);
+	test_peer_exit(t, &child);
+	test_kept(t);
+}
+
+static void vfork_exec(struct test *t)
+{
+	char *const argv[] = { "pindma-test", "--exit", NULL };
+	pid_t pid;
+
+	setup(t);
+	test_step(t, "vfork and exec");
+	pid = vfork();
+	if (pid < 0)
+		test_error(t, "vfork: %s", strerror(errno));
+	if (!pid) {
+		execv("/proc/self/exe", argv);
+		_exit(1);
+	}
+	wait_for_exit(t, pid);
+	test_step(t, "the parent writes");
+	test_cpu_write(t);
+	test_two_way(t, NULL);
+	test_kept(t);
+}
+
+static void dontfork(struct test *t)
+{
+	struct peer child;
+
+	setup(t);
+	if (madvise(t->buf, t->len, MADV_DONTFORK))
+		test_error(t, "MADV_DONTFORK: %s", strerror(errno));
+	test_step(t, "fork");
+	child = test_fork_peer(t, false);
+	test_step(t, "the parent writes");
+	test_cpu_write(t);
+	test_two_way(t, NULL);
+	test_peer_exit(t, &child);
+	test_kept(t);
+}
+
+/* Read-only at the time of the fork: nothing to write-protect, or to copy? */
+static void protected(struct test *t)
+{
+	struct peer child;
+
+	setup(t);
+	if (mprotect(t->buf, t->len, PROT_READ))
+		test_error(t, "mprotect: %s", strerror(errno));
+	test_step(t, "read-only, fork");
+	child = test_fork_peer(t, false);
+	if (mprotect(t->buf, t->len, PROT_READ | PROT_WRITE))
+		test_error(t, "mprotect: %s", strerror(errno));
+	test_step(t, "writable again, the parent writes");
+	test_cpu_write(t);
+	test_two_way(t, &child);
+	test_peer_exit(t, &child);
+	test_kept(t);
+}
+
+#define NR_FORKS	100
+#define HAMMER_RATE	20000	/* stamps per second: 5000 a page */
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+static volatile uint64_t *stamp(struct test *t, unsigned int page)
+{
+	return (volatile uint64_t *)(t->mem + page * PAGE_SIZE);
+}
+
+/* The child's copy was made at the fork: no later stamp may appear in it. */
+static void __attribute__((noreturn)) watch_frozen(struct test *t)
+{
+	uint64_t was[NR_PAGES], until = now_ns() + 1000000;
+	unsigned int page;
+
+	for (page = 0; page < NR_PAGES; page++)
+		was[page] = *stamp(t, page);
+	do {
+		for (page = 0; page < NR_PAGES; page++)
+			if (*stamp(t, page) != was[page])
+				_exit(2);
+	} while (now_ns() < until);
+	_exit(0);
+}
+
+/*
+ * Does the parent still get stamps in each page? A page that stands still for
+ * 50 ms, that is 250 stamps, may just mean that the host is busy: then the
+ * frames decide.
+ */
+static void check_alive(struct test *t, unsigned int forks)
+{
+	struct pindma_page facts;
+	unsigned int page;
+
+	for (page = 0; page < NR_PAGES; page++) {
+		uint64_t was = *stamp(t, page), start = now_ns();
+
+		while (*stamp(t, page) == was) {
+			if (now_ns() - start < 50000000)
+				continue;
+			if (pindma_get_pages(t->dev, t->mr, page, &facts, 1) == 1 &&
+			    facts.pfn != test_pfn(t, t->mem + page * PAGE_SIZE)) {
+				test_note(t, "process: after fork %u page %u stands still at stamp 0x%llx, the hammer goes on",
+					  forks, page, (unsigned long long)was);
+				test_two_way(t, NULL);
+			}
+			if (now_ns() - start > 10000000000)
+				test_error(t, "after fork %u page %u gets no stamps for 10 s, but process and device share it",
+					   forks, page);
+		}
+	}
+}
+
+static void under_hammer(struct test *t)
+{
+	unsigned int i;
+	uint64_t hammer;
+	pid_t pid;
+	int status;
+
+	setup(t);
+	hammer = test_start_hammer(t, HAMMER_RATE);
+	test_step(t, "hammer, 100 forks");
+	for (i = 0; i < NR_FORKS; i++) {
+		pid = fork();
+		if (pid < 0)
+			test_error(t, "fork %u: %s", i, strerror(errno));
+		if (!pid)
+			watch_frozen(t);
+		test_cpu_write(t);
+		check_alive(t, i);
+		if (waitpid(pid, &status, 0) != pid)
+			test_error(t, "waitpid: %s", strerror(errno));
+		if (status)
+			test_lost(t, "child %u saw a stamp that the device wrote after the fork",
+				  i);
+	}
+	test_stop_hammer(t, hammer);
+	test_two_way(t, NULL);
+	test_kept(t);
+}
+
+const struct scenario fork_scenarios[] = {
+	{
+		.name = "fork.parent_write",
+		.promise = "a page that was pinned before fork() stays the parent's when the parent writes to it; the child gets a copy",
+		.fix = EARLY_COPY,
+		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK | PINS_CLEARED,
+		.run = parent_write,
+	}, {
+		.name = "fork.child_write",
+		.promise = "a child that writes does not take the pinned page from its parent",
+		.fix = EARLY_COPY,
+		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK | PINS_CLEARED,
+		.run = child_write,
+	}, {
+		.name = "fork.child_exit",
+		.promise = "a child that came and went, as in system(), leaves the pinned page with its parent",
+		.fix = EARLY_COPY,
+		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK | PINS_CLEARED,
+		.run = child_exit,
+	}, {
+		.name = "fork.nested",
+		.promise = "neither a child nor a grandchild takes, or sees, the pinned page",
+		.fix = EARLY_COPY,
+		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK | PINS_CLEARED,
+		.run = nested,
+	}, {
+		.name = "fork.vfork_exec",
+		.promise = "vfork() and exec() in the child do not touch the parent's pages: vfork(2), the memory is shared until exec",
+		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK,
+		.run = vfork_exec,
+	}, {
+		.name = "fork.under_hammer",
+		.promise = "a device that writes all the time is neither lost by the parent nor seen by the child over 100 forks",
+		.fix = EARLY_COPY,
+		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK | PINS_CLEARED,
+		.flags = SCENARIO_SLOW,
+		.run = under_hammer,
+	}, {
+		.name = "fork.dontfork",
+		.promise = "MADV_DONTFORK keeps the page with the parent, even if it was not pinned: madvise(2)",
+		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK,
+		.run = dontfork,
+	}, {
+		.name = "fork.protected",
+		.promise = "a pinned page that is read-only when the process forks stays the parent's when it becomes writable again",
+		.fix = "6c287605fd56 (5.19): remember exclusively mapped anonymous pages with PG_anon_exclusive",
+		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK | PINS_CLEARED,
+		.run = protected,
+	},
+	{ }
+};

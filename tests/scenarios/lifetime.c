@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A process ends, in one way or another, while the device writes to its memory:
+ * the device must have stopped before the first page is unpinned.
+ *
+ * The judge is the device's journal: the driver marks the moment of the unpin,
+ * and no access to the mr may stand behind the mark. To see it red: unpin before
+ * the device has let go (tests/mutants/unpin-before-drain.patch).
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "test.h"
+
+#define HAMMER_RATE	200000	/* per second */
+#define MAX_END_MS	5000	/* from the kill to the end of the process */
+
+/* What the process under test tells the one that watches */
+struct shared {
+	volatile uint32_t mr;	/* registered, and the hammer is on its way */
+};
+
+static struct shared *share(struct test *t)
+{
+	struct shared *s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (s == MAP_FAILED)
+		test_error(t, "mmap: %s", strerror(errno));
+	return s;
+}
+
+static double now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1e3 + ts.tv_nsec / 1e6;
+}
+
+static void wait_for_stamps(struct test *t)
+{
+	volatile uint64_t *stamp = (volatile uint64_t *)t->mem;
+	uint64_t was = *stamp;
+	double until = now_ms() + 5000;
+
+	while (*stamp == was)
+		if (now_ms() > until)
+			test_error(t, "the hammer does not write");
+}
+
+/* Read the journal from behind the last thing known, and judge. */
+static void check_journal(struct test *t, uint32_t mr)
+{
+	static struct pindma_journal_entry e[16384];
+	uint64_t first = 0, unpinned = 0, last = 0;
+	unsigned int before = 0, after = 0;
+	int n, i;
+
+	n = pindma_read_journal(t->dev, &first, e, ARRAY_SIZE(e), NULL);
+	if (n < 0)
+		test_error(t, "cannot read the journal: %s", strerror(-n));
+	for (i = 0; i < n; i++) {
+		bool access = (e[i].kind == PINDMA_JOURNAL_READ ||
+			       e[i].kind == PINDMA_JOURNAL_WRITE) &&
+			      e[i].key == mr;
+
+		if (e[i].kind == PINDMA_JOURNAL_MARK &&
+		    e[i].value == (PINDMA_MARK_UNPIN | mr))
+			unpinned = e[i].seq;
+		if (access && unpinned) {
+			last = e[i].seq;
+			after++;
+		}
+		before += access && !unpinned;
+	}
+	if (!unpinned)
+		test_lost(t, "the mr was not unpinned (%u accesses in the journal, which holds %d entries)",
+			  before, n);
+	test_note(t, "journal: unpinned at %llu, %u accesses to the mr before, %u after",
+		  (unsigned long long)unpinned, before, after);
+	if (after)
+		test_lost(t, "%u accesses after the unpin at journal entry %llu, the last at %llu",
+			  after, (unsigned long long)unpinned,
+			  (unsigned long long)last);
+	if (!before)
+		test_error(t, "no access to the mr is in the journal: the hammer did not run");
+}
+
+enum end { END_KILL, END_EXIT, END_EXEC };
+
+/* The process that is about to end: its hammer is at work when mr is set. */
+static void __attribute__((noreturn)) victim(struct test *t, struct shared *s,
+					     enum end how)
+{
+	char *const argv[] = { "pindma-test", "--exit", NULL };
+
+	test_alloc(t);
+	test_open(t);
+	test_reg_mr(t);
+	test_start_hammer(t, HAMMER_RATE);
+	wait_for_stamps(t);
+	s->mr = t->mr;
+	switch (how) {
+	case END_EXIT:
+		_exit(0);
+	case END_EXEC:
+		execv("/proc/self/exe", argv);
+		_exit(1);
+	case END_KILL:
+		break;
+	}
+	for (;;)
+		pause();
+}
+
+static void end_of_process(struct test *t, enum end how)
+{
+	struct shared *s = share(t);
+	double start;
+	pid_t pid;
+	int status;
+
+	pid = fork();
+	if (pid < 0)
+		test_error(t, "fork: %s", strerror(errno));
+	if (!pid)
+		victim(t, s, how);
+	while (!s->mr) {
+		if (waitpid(pid, &status, WNOHANG) == pid) {
+			if (s->mr)	/* it has come to its end by itself */
+				break;
+			_exit(0);	/* it has said why */
+		}
+		usleep(1000);
+	}
+	start = now_ms();
+	if (how == END_KILL)
+		kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	test_note(t, "the process was gone %.1f ms later", now_ms() - start);
+	if (now_ms() - start > MAX_END_MS)
+		test_lost(t, "the process took %.0f ms to end",
+			  now_ms() - start);
+	test_open(t);
+	check_journal(t, s->mr);
+	test_kept(t);
+}
+
+static void kill9(struct test *t)
+{
+	end_of_process(t, END_KILL);
+}
+
+static void exit_(struct test *t)
+{
+	end_of_process(t, END_EXIT);
+}
+
+static void exec(struct test *t)
+{
+	end_of_process(t, END_EXEC);
+}
+
+/*
+ * The process gives the addresses away, the device keeps the pages: what is
+ * mapped next must not be hit.
+ */
+static void munmap_(struct test *t)
+{
+	uint64_t hammer;
+	uint8_t *canary;
+	size_t i;
+	uint32_t mr;
+
+	test_alloc(t);
+	test_open(t);
+	test_reg_mr(t);
+	mr = t->mr;
+	hammer = test_start_hammer(t, HAMMER_RATE);
+	wait_for_stamps(t);
+	test_step(t, "munmap");
+	if (munmap(t->buf, t->len))
+		test_error(t, "munmap: %s", strerror(errno));
+	canary = mmap(t->buf, t->len, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	if (canary != t->buf)
+		test_error(t, "mmap: %s", strerror(errno));
+	memset(canary, 0xa5, t->len);
+	usleep(20000);	/* 4000 stamps */
+	for (i = 0; i < t->len; i++)
+		if (canary[i] != 0xa5)
+			test_lost(t, "byte %zu of memory that was mapped after the munmap was overwritten with 0x%02x",
+				  i, canary[i]);
+	test_stop_hammer(t, hammer);
+	if (pindma_dereg_mr(t->dev, mr))
+		test_error(t, "the mr cannot be deregistered");
+	check_journal(t, mr);
+	test_kept(t);
+}
+
+#define DRAINED	"no access after the last unpin"
+
+const struct scenario lifetime_scenarios[] = {
+	{
+		.name = "lifetime.kill9",
+		.promise = DRAINED ": a process is killed under a hammer",
+		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK,
+		.flags = SCENARIO_SLOW,
+		.run = kill9,
+	}, {
+		.name = "lifetime.exit",
+		.promise = DRAINED ": a process exits under a hammer",
+		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK,
+		.flags = SCENARIO_SLOW,
+		.run = exit_,
+	}, {
+		.name = "lifetime.exec",
+		.promise = DRAINED ": a process executes another program under a hammer",
+		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK,
+		.flags = SCENARIO_SLOW,
+		.run = exec,
+	}, {
+		.name = "lifetime.munmap",
+		.promise = DRAINED ", and none to what is mapped at the address next: munmap() under a hammer",
+		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK,
+		.flags = SCENARIO_SLOW,
+		.run = munmap_,
+	},
+	{ }
+};
