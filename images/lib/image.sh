@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# The guest: an initramfs with busybox, the test runner and the modules it needs. Made without root: the kernel's
+# own built-in archive already holds /dev/console, everything else is plain files.
+
+runner_build() {
+    nice make -j"$(nproc)" -C "$ROOT/tests" O="$CACHE/tmp/runner"
+    mkdir -p "$CACHE/tmp/runner.done"
+    cp "$CACHE/tmp/runner/pindma-test" "$CACHE/tmp/runner.done/"
+    in_place "$CACHE/tmp/runner.done" "$1"
+}
+
+# runner_provision: RUNNER, the static test runner. Runs on the host, too, for --list.
+runner_provision() {
+    RUNNER_KEY=$(hash_of guest/userlib guest/uapi qemu/include tests/scenarios tests/lib tests/driver tests/expectations tests/Makefile)
+    RUNNER=$CACHE/runner/$RUNNER_KEY/pindma-test
+    [ -x "$RUNNER" ] || step runner "Building the test runner" runner_build "${RUNNER%/*}"
+}
+
+# Modules in the order of loading, as paths; "builtin" ones need nothing.
+image_module_paths() {
+    local name out
+    sed 's/#.*//' "$ROOT/images/modules" | while read -r name; do
+        [ -n "$name" ] || continue
+        if [ -n "$KERNEL_ROOT" ]; then
+            out=$(modprobe -d "$KERNEL_ROOT" -S "$KERNEL_RELEASE" --show-depends "$name") ||
+                { echo "kernel $KERNEL_RELEASE has no module $name" >&2; return 1; }
+            sed -n 's/^insmod //p' <<<"$out"
+        else
+            image_tree_module "$name"
+        fi
+    done | awk '!seen[$1]++ { print $1 }'
+}
+
+# A kernel tree: the module was built in the tree, or the feature is in the image.
+image_tree_module() {
+    local path option
+    path=$(find "$KERNEL_BUILD" -name "$1.ko" -print -quit)
+    if [ -n "$path" ]; then
+        # Its dependencies first, and theirs.
+        modinfo -F depends "$path" | tr ',' '\n' | while read -r option; do
+            [ -z "$option" ] || image_tree_module "$option"
+        done
+        echo "$path"
+    elif ! grep -qE "/$1\.ko\$" "$KERNEL_BUILD/modules.builtin" 2>/dev/null; then
+        option=CONFIG_${1^^}
+        grep -qx "$option=y" "$KERNEL_BUILD/.config" ||
+            { echo "kernel $KERNEL_RELEASE lacks $option: the guest could not report (set it, =y or =m)" >&2; return 1; }
+    fi
+}
+
+image_build() {
+    local final=$1 root=$CACHE/tmp/image applet path dir modules
+    rm -rf "$root"
+    mkdir -p "$root"/{bin,dev,proc,sys,tmp,etc/pindma,root,run,mnt}
+    install -m 755 "$ROOT/images/init" "$root/init"
+    install -m 755 "$BUSYBOX" "$root/bin/busybox"
+    for applet in $("$BUSYBOX" --list); do
+        [ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"
+    done
+    ln -s bin "$root/sbin"
+    install -m 755 "$RUNNER" "$root/bin/pindma-test"
+
+    dir=$root/lib/modules/$KERNEL_RELEASE
+    mkdir -p "$dir/kernel" "$dir/extra"
+    modules=$(image_module_paths)
+    for path in $modules; do
+        case $path in
+        *.xz) xz -dc "$path" >"$dir/kernel/$(basename "$path" .xz)" ;;
+        *.zst) zstd -dcq "$path" >"$dir/kernel/$(basename "$path" .zst)" ;;
+        *.gz) gzip -dc "$path" >"$dir/kernel/$(basename "$path" .gz)" ;;
+        *) cp "$path" "$dir/kernel/" ;;
+        esac
+        basename "$path" | sed 's/\.ko.*//' >>"$root/etc/modules"
+    done
+    for path in "$MODULES_DIR"/*.ko; do
+        cp "$path" "$dir/extra/"
+        strip --strip-debug "$dir/extra/${path##*/}"
+    done
+    depmod -b "$root" "$KERNEL_RELEASE"
+    # Not compressed: unpacking costs an emulated CPU more than loading three more megabytes.
+    (cd "$root" && find . -print0 | LC_ALL=C sort -z | cpio --null --create --quiet --format=newc --owner=0:0) >"$CACHE/tmp/cpio"
+    mkdir -p "${final%/*}"
+    mv "$CACHE/tmp/cpio" "$final"
+    rm -rf "$root"
+}
+
+# image_provision: IMAGE for the current kernel.
+image_provision() {
+    apt_tree "$(host_release)" busybox busybox-static
+    BUSYBOX=$TREE/usr/bin/busybox
+    [ -x "$BUSYBOX" ] || BUSYBOX=$TREE/bin/busybox
+    IMAGE=$CACHE/images/$KERNEL_RELEASE-$(hash_text "$MODULES_KEY" "$RUNNER_KEY" "$(hash_of images)").cpio
+    [ -e "$IMAGE" ] || step "image-$KERNEL_RELEASE" "Making the guest image for $KERNEL_RELEASE" image_build "$IMAGE"
+}
+
+# image_with_job IMAGE MODE OUT ARGUMENT...: a second, tiny archive after the first tells the guest what to do.
+image_with_job() {
+    local image=$1 mode=$2 out=$3 dir
+    shift 3
+    dir=$(mktemp -d)
+    mkdir -p "$dir/etc/pindma"
+    printf '%s\n' "$mode" >"$dir/etc/pindma/mode"
+    if [ $# -gt 0 ]; then printf '%s\n' "$@"; fi >"$dir/etc/pindma/args"
+    { cat "$image"; (cd "$dir" && find etc | cpio --create --quiet --format=newc --owner=0:0); } >"$out"
+    rm -rf "$dir"
+}

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# Scenario names, checked before anything is built: read from the tables in tests/, where a row is either
+# ".name = "group.name"" or a call of a macro ROW(name, ...) in a file whose group is its own name.
+
+scenario_names() {
+    local file group
+    for file in "$ROOT"/tests/scenarios/*.c "$ROOT"/tests/driver/*.c; do
+        group=$(basename "$file" .c)
+        sed -nE -e 's/^.*\.name *= *"([a-z0-9_]+\.[a-z0-9_]+)".*/\1/p' -e "s/^\tROW\(([a-z0-9_]+),.*/$group.\1/p" "$file"
+    done | sort -u
+}
+
+# scenario_matches GLOB NAME...: a glob over scenario names or whole cases (group.name/memory/mode).
+scenario_matches() {
+    local glob=${1%%/*} name
+    shift
+    for name; do
+        # shellcheck disable=SC2053 # a glob is what was given
+        [[ $name != $glob ]] || return 0
+    done
+    # "*thp*" may be about the rest of a case name, which only the runner knows.
+    [[ $glob == *'*'* ]] && [[ $glob == '*'* || $glob == *'*' ]]
+}
+
+scenarios_check() {
+    local names groups glob
+    mapfile -t names < <(scenario_names)
+    [ ${#names[@]} -gt 0 ] || return 0
+    mapfile -t groups < <(printf '%s\n' "${names[@]%%.*}" | sort -u)
+    for glob in "${OPT_GROUPS[@]}"; do
+        [[ " ${groups[*]} " == *" $glob "* ]] ||
+            usage_error "unknown group '$glob'.$(did_you_mean "$glob" "${groups[@]}") Groups: ${groups[*]}."
+    done
+    for glob in "${OPT_TESTS[@]}"; do
+        scenario_matches "$glob" "${names[@]}" ||
+            usage_error "unknown scenario '$glob'.$(did_you_mean "$glob" "${names[@]}") './run.sh list' shows them all."
+    done
+}

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# One guest: its QEMU command line, whether KVM works here, and its limits.
+
+# Seconds on real hardware; emulation gets ten times as much.
+BOOT_LIMIT=12
+CASE_LIMIT=6
+TOTAL_LIMIT=300
+
+# What the kernel is told. panic=-1 with QEMU's -no-reboot: a dying kernel ends the VM at once.
+KERNEL_ARGUMENTS="console=ttyS0 panic=-1 oops=panic"
+
+# vm_command INITRD SERIAL: the command line in QEMU_COMMAND. File names are relative to the results directory.
+# -nodefaults: without it q35 has an empty CD drive that the BIOS waits 32 s for.
+vm_command() {
+    local dir cpu=max machine=q35 arguments=$KERNEL_ARGUMENTS
+    [ "$ACCEL" != kvm ] || cpu=host
+    [ "$ACCEL $OPT_IOMMU" != "kvm intel" ] || machine=q35,kernel-irqchip=split
+    [ "$OPT_IOMMU" != intel ] || arguments+=" intel_iommu=on"
+    QEMU_COMMAND=("$QEMU_BIN")
+    for dir in "${FIRMWARE_DIRS[@]}"; do QEMU_COMMAND+=(-L "$dir"); done
+    QEMU_COMMAND+=(
+        -machine "$machine" -accel "$ACCEL" -cpu "$cpu" -smp "$OPT_SMP" -m "$OPT_MEMORY"
+        -nodefaults -display none -no-reboot
+        -kernel "$KERNEL_IMAGE" -initrd "$1" -append "$arguments"
+        -serial "$2"
+    )
+    [ "$OPT_IOMMU" != intel ] || QEMU_COMMAND+=(-device intel-iommu,intremap=on)
+    QEMU_COMMAND+=(
+        -chardev file,id=results,path=stream.log
+        -device virtio-serial-pci -device virtserialport,chardev=results,name=org.pindma.results
+        -qmp unix:qmp.sock,server=on,wait=off
+        -device pcie-root-port,id=rp0 -device pindma,bus=rp0,id=pindma0
+    )
+}
+
+# vm_print FILE-OR-NOTHING: the command line so that a shell takes it back, one option a line.
+vm_print() {
+    local word first=1
+    for word in "${QEMU_COMMAND[@]}"; do
+        if [ -n "$first" ]; then first=; else case $word in -*) printf ' \\\n   ' ;; esac; fi
+        printf ' %q' "$word"
+    done
+    echo
+}
+
+# KVM is used only where a guest has really booted under it: on some hosts /dev/kvm opens and guests then hang.
+# The answer holds for this QEMU, this kernel, and this boot of the host.
+kvm_probe() {
+    local answer dir
+    ACCEL=tcg
+    if [ ! -e /dev/kvm ]; then KVM_WHY="no /dev/kvm"; return; fi
+    if ! { : <>/dev/kvm; } 2>/dev/null; then KVM_WHY="/dev/kvm cannot be opened by $(id -un)"; return; fi
+    answer=$CACHE/kvm/$(hash_text "$QEMU_KEY" "$KERNEL_ID" "$(cat /proc/sys/kernel/random/boot_id)")
+    if [ ! -s "$answer" ]; then
+        mkdir -p "$CACHE/kvm"
+        dir=$CACHE/tmp/kvm
+        rm -rf "$dir" && mkdir -p "$dir"
+        image_with_job "$IMAGE" poweroff "$dir/initrd"
+        ACCEL=kvm vm_command initrd null
+        step kvm "Trying KVM" kvm_try "$dir" "$CACHE/tmp/kvm-answer"
+        mv "$CACHE/tmp/kvm-answer" "$answer"
+        rm -rf "$dir"
+    fi
+    KVM_WHY=$(cat "$answer")
+    if [ "$KVM_WHY" = works ]; then ACCEL=kvm; fi
+}
+
+KVM_TRY_LIMIT=10
+
+kvm_try() {
+    local rc=0
+    cd "$1"
+    timeout -k 1 "$KVM_TRY_LIMIT" "${QEMU_COMMAND[@]}" || rc=$?
+    case $rc in
+    0) echo works ;;
+    124 | 137) echo "/dev/kvm opens but a guest did not boot within $KVM_TRY_LIMIT s" ;;
+    *) echo "/dev/kvm opens but QEMU ended with $rc" ;;
+    esac >"$2"
+}
+
+# vm_accel: ACCEL and the limits that go with it; says what was chosen.
+vm_accel() {
+    local scale=1
+    kvm_probe
+    if [ "$ACCEL" = tcg ]; then
+        scale=10
+        [ "$KVM_WHY" = "${KVM_SAID:-}" ] || say "$KVM_WHY; using TCG, limits x$scale"
+        KVM_SAID=$KVM_WHY
+    fi
+    LIMIT_BOOT=$((BOOT_LIMIT * scale))
+    LIMIT_CASE=${OPT_CASE_LIMIT:-$((CASE_LIMIT * scale))}
+    LIMIT_TOTAL=${OPT_TIMEOUT:-$((TOTAL_LIMIT * scale))}
+}
+
+# vm_run DIR SPEC RUNNER-ARGUMENT...: boots the current kernel; what it did is in DIR/vm.json.
+vm_run() {
+    local dir=$1 spec=$2 rc=0 live=()
+    shift 2
+    image_with_job "$IMAGE" run "$dir/initrd" --case-limit "$LIMIT_CASE" "$@"
+    vm_command initrd file:console.log
+    {
+        printf '#!/bin/sh\n# The guest of this run; console.log and stream.log are written anew.\ncd "$(dirname "$0")" || exit\nexec'
+        vm_print
+    } >"$dir/qemu-command"
+    chmod +x "$dir/qemu-command"
+    [ -z "$LIVE" ] || live=(--live)
+    say "Booting $KERNEL_RELEASE (limits: boot $LIMIT_BOOT s, case $LIMIT_CASE s, total $LIMIT_TOTAL s)"
+    # In the background, so that a signal is handled at once; killed with this script, whatever happens to it.
+    setpriv --pdeathsig TERM python3 "$ROOT/tests/rig/vm.py" --out "$dir" --kernel "$spec" --accel "$ACCEL" \
+        --boot-limit "$LIMIT_BOOT" --case-limit "$LIMIT_CASE" --total-limit "$LIMIT_TOTAL" "${live[@]}" -- "${QEMU_COMMAND[@]}" &
+    VM_PID=$!
+    wait "$VM_PID" || rc=$?
+    VM_PID=
+    return "$rc"
+}
+
+# Several kernels are all set up first and booted after that, outside the lock: one guest's variables, kept.
+vm_save() {
+    declare -p ACCEL KERNEL_IMAGE KERNEL_RELEASE IMAGE LIMIT_BOOT LIMIT_CASE LIMIT_TOTAL | sed 's/^declare --/declare -g --/' >"$1/vm.sh"
+}
+
+vm_restore() {
+    # shellcheck source=/dev/null
+    . "$1/vm.sh"
+    rm "$1/vm.sh"
+}

@@ -1,0 +1,359 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# From a bare Debian machine to a verdict: the only entry point of pindma. This file parses the command line and
+# calls what does the work: images/lib/*.sh provide QEMU, kernels and the guest, tests/rig/ boots, judges, reports.
+
+set -euo pipefail
+export LC_ALL=C.UTF-8
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+COMMAND_LINE="./run.sh${*:+ $*}"
+
+# shellcheck source-path=SCRIPTDIR
+. "$ROOT/images/lib/common.sh"
+# shellcheck source-path=SCRIPTDIR
+. "$ROOT/images/lib/apt.sh"
+# shellcheck source-path=SCRIPTDIR
+. "$ROOT/images/lib/deps.sh"
+# shellcheck source-path=SCRIPTDIR
+. "$ROOT/images/lib/qemu.sh"
+# shellcheck source-path=SCRIPTDIR
+. "$ROOT/images/lib/kernel.sh"
+# shellcheck source-path=SCRIPTDIR
+. "$ROOT/images/lib/image.sh"
+# shellcheck source-path=SCRIPTDIR
+. "$ROOT/images/lib/vm.sh"
+# shellcheck source-path=SCRIPTDIR
+. "$ROOT/images/lib/scenarios.sh"
+
+COMMANDS=(run list shell gdb report clean check)
+
+help_main() {
+    cat <<HELP
+Usage: ./run.sh [COMMAND] [OPTION]...
+
+Boots a kernel with the pindma device, runs the scenarios, says what the kernel keeps of its promises about
+pinned pages. Sets up what is missing. The last line is the verdict.
+
+  run      boot, run, report; what happens without a command (quick preset, stock kernel 6.12)
+  list     one scenario a line
+  shell    an interactive guest on this terminal, the tests ready to run by hand
+  gdb      the same, with a debugger's port open
+  report   print the last run's report again
+  check    the project's own tests
+  clean    delete the cache
+
+  ./run.sh                                   the quick preset on stock 6.12
+  ./run.sh run -k 6.1,6.12 -g fork           one group, two kernels
+  ./run.sh run -k ~/linux -t 'fork.*thp*'    a kernel tree of your own
+  ./run.sh run -t fork.under_hammer --repeat 50 --until-fail
+  git bisect run .../run.sh run --bisect -k . -t fork.parent_write
+
+Exit: 0 passed, 1 a case failed, 2 usage, 4 everything skipped, 99 the rig or the VM failed, 124 a limit was hit.
+'./run.sh COMMAND -h' lists the options. Cache: $CACHE
+HELP
+}
+
+help_guest_options() {
+    cat <<HELP
+  -k KERNEL[,KERNEL]  ${STOCK_KERNELS[*]} (newest stock Debian kernel), a linux-image .deb, a bzImage or a
+                      kernel tree; default 6.12
+  --build DIR         the tree that a bzImage was built in
+  --qemu VERSION      another version of the QEMU source package, for example 10.0
+  --qemu-src DIR      a QEMU source tree of your own; it is only read
+  --smp N             virtual CPUs, at least 2 (default 2)
+  --memory MIB        guest memory (default 1024)
+  --iommu KIND        intel or none (default none)
+  -n                  print the QEMU command line and do nothing
+  -h                  this help
+HELP
+}
+
+help_command() {
+    case $1 in
+    run)
+        cat <<HELP
+Usage: ./run.sh run [OPTION]...
+
+  -t GLOB             scenarios or cases by name, for example fork.parent_write, 'fork.*', '*/thp/pin*'; may repeat
+  -g GROUP            all scenarios of a group, for example fork
+  --all               everything, not only the quick preset
+  --seed S            the seed of a run to repeat
+  --repeat N          every case N times
+  --until-fail        stop at the first failure; repeats until there is one, unless --repeat says how often
+  --timeout S         total limit in seconds (default: $TOTAL_LIMIT, ten times that under TCG)
+  --case-limit S      limit of one case in seconds (default: $CASE_LIMIT, ten times that under TCG)
+  --bisect            exit 125 if the kernel cannot be built against or booted, for "git bisect run"
+HELP
+        help_guest_options
+        ;;
+    shell | gdb)
+        printf 'Usage: ./run.sh %s [OPTION]...\n\n' "$1"
+        if [ "$1" = shell ]; then echo "An interactive guest on this terminal; Ctrl-A X ends it."
+        else echo "An interactive guest that listens for gdb on port 1234; the line to paste is printed."; fi
+        echo
+        help_guest_options
+        ;;
+    list) printf 'Usage: ./run.sh list\n\nOne scenario a line: name, memory types, pin modes, promise.\n' ;;
+    report) printf 'Usage: ./run.sh report\n\nPrints the report of results/last again and exits as that run did.\n' ;;
+    clean) printf 'Usage: ./run.sh clean\n\nDeletes the cache (%s) and says how much that was.\n' "$CACHE" ;;
+    check)
+        cat <<HELP
+Usage: ./run.sh check [--full]
+
+The project's tests, cheap ones first; a few minutes with a warm cache.
+  --full    more kernels, all scenarios, repeats, mutants: what CI runs
+HELP
+        ;;
+    esac
+}
+
+# ---------------------------------------------------------------------------------------------------------------
+# Options
+
+OPT_KERNELS=6.12 OPT_BUILD='' OPT_QEMU='' OPT_QEMU_SRC='' OPT_SMP=2 OPT_MEMORY=1024 OPT_IOMMU=none
+OPT_TESTS=() OPT_GROUPS=() OPT_ALL='' OPT_SEED='' OPT_REPEAT='' OPT_UNTIL_FAIL='' OPT_TIMEOUT='' OPT_CASE_LIMIT=''
+OPT_BISECT='' OPT_DRY='' OPT_FULL=''
+# A QEMU to use as it is; the rig's own tests need one without the device.
+OPT_QEMU_BIN=${PINDMA_QEMU_BIN:-}
+
+GUEST_OPTIONS=(-k --build --qemu --qemu-src --smp --memory --iommu -n)
+RUN_OPTIONS=(-t -g --all --seed --repeat --until-fail --timeout --case-limit --bisect "${GUEST_OPTIONS[@]}")
+
+options_of() {
+    case $1 in
+    run) echo "${RUN_OPTIONS[@]}" ;;
+    shell | gdb) echo "${GUEST_OPTIONS[@]}" ;;
+    check) echo --full ;;
+    esac
+}
+
+need_number() {
+    [[ $2 =~ ^[0-9]{1,9}$ && 10#$2 -ge $3 ]] || usage_error "$1 '$2': a whole number of at least $3 is wanted."
+}
+
+parse_options() {
+    local command=$1 option known value
+    shift
+    read -ra known <<<"$(options_of "$command")"
+    while [ $# -gt 0 ]; do
+        option=$1
+        shift
+        case $option in -h | --help) help_command "$command"; exit 0 ;; esac
+        [[ " ${known[*]} " == *" $option "* ]] ||
+            usage_error "$command: unknown option '$option'.$(did_you_mean "$option" "${known[@]}")"
+        case $option in
+        --all) OPT_ALL=1; continue ;;
+        --until-fail) OPT_UNTIL_FAIL=1; continue ;;
+        --bisect) OPT_BISECT=1; EXIT_RIG=125; continue ;;
+        --full) OPT_FULL=1; continue ;;
+        -n) OPT_DRY=1; continue ;;
+        esac
+        [ $# -gt 0 ] || usage_error "$command: option '$option' wants a value."
+        value=$1
+        shift
+        case $option in
+        -k) OPT_KERNELS=$value ;;
+        -t) OPT_TESTS+=("$value") ;;
+        -g) OPT_GROUPS+=("$value") ;;
+        --build) OPT_BUILD=$value; [ -d "$value" ] || usage_error "--build '$value': no such directory." ;;
+        --qemu) OPT_QEMU=$value; [[ $value =~ ^[0-9]+\.[0-9]+ ]] || usage_error "--qemu '$value': a version is wanted, for example 10.0." ;;
+        --qemu-src) OPT_QEMU_SRC=$(realpath "$value" 2>/dev/null || echo "$value")
+            [[ -f $OPT_QEMU_SRC/VERSION && -d $OPT_QEMU_SRC/hw/misc ]] ||
+                usage_error "--qemu-src '$value' is not a QEMU source tree (no VERSION, no hw/misc)." ;;
+        --smp) OPT_SMP=$value; need_number "$option" "$value" 2 ;;       # one CPU: device atomics would not be atomic
+        --memory) OPT_MEMORY=$value; need_number "$option" "$value" 256 ;;
+        --iommu) OPT_IOMMU=$value; [[ $value == intel || $value == none ]] || usage_error "--iommu '$value': intel or none." ;;
+        --seed) OPT_SEED=$value; [[ $value =~ ^(0x[0-9a-fA-F]+|[0-9]+)$ ]] || usage_error "--seed '$value': a number is wanted." ;;
+        --repeat) OPT_REPEAT=$value; need_number "$option" "$value" 1 ;;
+        --timeout) OPT_TIMEOUT=$value; need_number "$option" "$value" 1 ;;
+        --case-limit) OPT_CASE_LIMIT=$value; need_number "$option" "$value" 1 ;;
+        esac
+    done
+    [ -z "$OPT_QEMU" ] || [ -z "$OPT_QEMU_SRC" ] || usage_error "--qemu and --qemu-src exclude each other."
+}
+
+# KERNELS, each checked before anything is fetched.
+parse_kernels() {
+    local spec
+    IFS=, read -ra KERNELS <<<"$OPT_KERNELS"
+    [ ${#KERNELS[@]} -gt 0 ] || usage_error "-k: a kernel is wanted."
+    for spec in "${KERNELS[@]}"; do kernel_check "$spec" >/dev/null; done
+}
+
+# ---------------------------------------------------------------------------------------------------------------
+# Commands
+
+provision_kernel() {
+    kernel_provision "$1"
+    modules_provision
+    image_provision
+}
+
+provision() {
+    deps_install "building and running" "${DEPS_RUN[@]}"
+    qemu_provision
+    firmware_provision
+    runner_provision
+}
+
+cmd_run() {
+    local out dir dirs=() spec code=0 index=0 arguments=()
+    parse_options run "$@"
+    parse_kernels
+    scenarios_check
+    [ -z "$OPT_ALL" ] || arguments+=(--all)
+    for spec in "${OPT_TESTS[@]}"; do arguments+=(-t "$spec"); done
+    for spec in "${OPT_GROUPS[@]}"; do arguments+=(-g "$spec"); done
+    [ -z "$OPT_SEED" ] || arguments+=(--seed "$OPT_SEED")
+    [ -z "$OPT_REPEAT" ] || arguments+=(--repeat "$OPT_REPEAT")
+    [ -z "$OPT_UNTIL_FAIL" ] || arguments+=(--until-fail)
+    if [ -n "$OPT_DRY" ]; then dry_run; return; fi
+
+    cache_lock
+    provision
+    results_directory
+    out=$RESULTS
+    for spec in "${KERNELS[@]}"; do
+        provision_kernel "$spec"
+        vm_accel
+        dir=$out
+        [ ${#KERNELS[@]} -eq 1 ] || { index=$((index + 1)); dir=$out/$index-$KERNEL_RELEASE; mkdir -p "$dir"; }
+        vm_save "$dir"
+        dirs+=("$dir")
+    done
+    cache_unlock
+
+    results_info "$out"
+    RUN_DIRS=()
+    for index in "${!dirs[@]}"; do
+        vm_restore "${dirs[index]}"
+        RUN_DIRS+=("${dirs[index]}")
+        code=0
+        vm_run "${dirs[index]}" "${KERNELS[index]}" "${arguments[@]}" || code=$?
+        [ "$code" -ne 130 ] || break
+        [ -e "${dirs[index]}/vm.json" ] || die "$EXIT_RIG" "the VM runner failed, see above; results: $out"
+    done
+    results_finish "$out"
+}
+
+# The command line with what is known: a cold cache has no paths yet.
+dry_run() {
+    local spec pin
+    ACCEL=tcg FIRMWARE_DIRS=("$CACHE/packages/firmware/usr/share/seabios" "$CACHE/packages/firmware/usr/share/qemu")
+    QEMU_BIN=${OPT_QEMU_BIN:-qemu-system-x86_64}
+    for spec in "${KERNELS[@]}"; do
+        KERNEL_IMAGE=vmlinuz-$spec
+        pin=$CACHE/kernels/stock-$spec
+        if [ -s "$pin" ]; then KERNEL_IMAGE=$CACHE/kernels/$(cat "$pin")/boot/vmlinuz-$(cat "$pin"); fi
+        [ ! -f "$spec" ] || KERNEL_IMAGE=$spec
+        [ ! -d "$spec" ] || KERNEL_IMAGE=$spec/arch/x86/boot/bzImage
+        vm_command initrd file:console.log
+        vm_print
+    done
+}
+
+results_directory() {
+    RESULTS=$ROOT/results/$(date +%Y%m%d-%H%M%S)
+    while [ -e "$RESULTS" ]; do RESULTS+=+; done
+    mkdir -p "$RESULTS" 2>/dev/null || die "$EXIT_RIG" "cannot make the results directory $RESULTS"
+}
+
+results_info() {
+    python3 - "$1/run.json" "$COMMAND_LINE" "$QEMU_NAME" "$OPT_SEED" "$OPT_BISECT" <<'PYTHON'
+import json, sys, time
+path, command, qemu, seed, bisect = sys.argv[1:]
+json.dump({"command": command, "qemu": qemu, "seed": seed or None, "bisect": bool(bisect),
+           "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}, open(path, "w"))
+PYTHON
+}
+
+# The files, the link to the newest, the report; its last line is the verdict.
+results_finish() {
+    local code=0
+    python3 "$ROOT/tests/rig/report.py" write "$1" "${RUN_DIRS[@]}" ||
+        die "$EXIT_RIG" "the results could not be written to $1"
+    ln -sfnT "${1##*/}" "$ROOT/results/last"
+    python3 "$ROOT/tests/rig/report.py" print "$1" || code=$?
+    exit "$code"
+}
+
+cmd_list() {
+    parse_options list "$@"
+    deps_install "the test runner" gcc libc6-dev make
+    cache_lock
+    runner_provision
+    cache_unlock
+    "$RUNNER" --list
+}
+
+cmd_interactive() {
+    local mode=$1 dir extra=()
+    shift
+    parse_options "$mode" "$@"
+    parse_kernels
+    [ ${#KERNELS[@]} -eq 1 ] || usage_error "$mode: one kernel at a time."
+    if [ -n "$OPT_DRY" ]; then dry_run; return; fi
+    cache_lock
+    provision
+    provision_kernel "${KERNELS[0]}"
+    vm_accel
+    cache_unlock
+    results_directory
+    dir=$RESULTS
+    image_with_job "$IMAGE" shell "$dir/initrd"
+    vm_command initrd mon:stdio
+    if [ "$mode" = gdb ]; then
+        extra=(-s)
+        say "In another terminal:" "    gdb $([ ! -f "$KERNEL_BUILD/vmlinux" ] || [ -n "$KERNEL_ROOT" ] || echo "$KERNEL_BUILD/vmlinux ")-ex 'target remote localhost:1234'"
+        QEMU_COMMAND=("${QEMU_COMMAND[@]/panic=-1/nokaslr panic=-1}")
+    fi
+    cd "$dir"
+    exec "${QEMU_COMMAND[@]}" "${extra[@]}"
+}
+
+cmd_report() {
+    parse_options report "$@"
+    [ -e "$ROOT/results/last/summary.json" ] || die "$EXIT_RIG" "there is no run to report yet."
+    python3 "$ROOT/tests/rig/report.py" print "$(realpath "$ROOT/results/last")"
+}
+
+cmd_clean() {
+    local size
+    parse_options clean "$@"
+    [ -d "$CACHE" ] || { say "The cache $CACHE does not exist: nothing to do."; return; }
+    [ -e "$CACHE/lock" ] || die "$EXIT_RIG" "$CACHE does not look like pindma's cache; nothing was removed."
+    cache_lock
+    size=$(du -sh "$CACHE" | cut -f1)
+    (cd "$CACHE" && du -sh -- */ | sort -rh | head -n 20) >&2
+    (cd "$CACHE" && rm -rf -- apt packages qemu kernels modules runner images kvm log tmp check)
+    say "Removed $size from $CACHE."
+}
+
+cmd_check() {
+    parse_options check "$@"
+    # shellcheck source-path=SCRIPTDIR
+    . "$ROOT/tests/rig/check.sh"
+    check_main
+}
+
+main() {
+    local command=${1:-run}
+    case $command in
+    -h | --help | help) help_main; return ;;
+    -*) command=run ;;
+    *) [ $# -eq 0 ] || shift ;;
+    esac
+    case $command in
+    run) cmd_run "$@" ;;
+    list) cmd_list "$@" ;;
+    shell | gdb) cmd_interactive "$command" "$@" ;;
+    report) cmd_report "$@" ;;
+    clean) cmd_clean "$@" ;;
+    check) cmd_check "$@" ;;
+    *) usage_error "unknown command '$command'.$(did_you_mean "$command" "${COMMANDS[@]}")" ;;
+    esac
+}
+
+main "$@"

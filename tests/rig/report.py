@@ -1,0 +1,293 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Turn what vm.py saw into results.ktap, junit.xml, summary.json and the report that run.sh prints.
+
+    report.py write DIR KERNEL-DIR...    make the files in DIR from the vm.json of each kernel
+    report.py print DIR                  print the report from DIR/summary.json; exits with the run's exit code
+"""
+import json
+import os
+import re
+import sys
+import xml.etree.ElementTree as ElementTree
+
+MODES = ["get", "get-fast", "pin", "pin-fast", "pin-longterm", "pin-fast-longterm"]
+CLEARED = "-cleared"
+COLUMNS = MODES + [mode + CLEARED for mode in MODES]
+HEADINGS = {"longterm": "long"}
+CELL = {"ok": "ok", "xfail": "XFAIL", "fail": "FAIL", "skip": "skip"}
+WORST = ["fail", "skip", "xfail", "ok"]
+VERDICTS = {0: "PASS", 1: "FAIL", 2: "USAGE ERROR", 4: "ALL SKIPPED", 99: "RIG ERROR", 124: "LIMIT HIT",
+            125: "CANNOT TEST", 130: "INTERRUPTED"}
+# Which exit code stands for several kernels. 4 counts only if it is everybody's.
+PRECEDENCE = [130, 1, 124, 99, 125, 2]
+QUESTION = ("fork.parent_write/anon/get-fast", "fork.parent_write/anon/pin-fast")
+WIDTH = 100
+
+
+def split(name):
+    """fork.parent_write/thp/get-fast/r2 -> (scenario, memory type, pin mode); the repeat is dropped."""
+    parts = re.sub(r"/r\d+$", "", name).split("/")
+    return tuple(parts + ["", ""])[:3]
+
+
+def overall(codes):
+    for code in PRECEDENCE:
+        if code in codes:
+            return code
+    return 4 if codes and all(code == 4 for code in codes) else 0
+
+
+def count(cases, verdict):
+    return sum(case["verdict"] == verdict for case in cases)
+
+
+# ----------------------------------------------------------------------------------------------------------------
+# Files
+
+def ktap_of(vm, indent=""):
+    lines = ["KTAP version 1"]
+    lines += [f"# {key} {value}" for key, value in vm["header"].items()]
+    cases = vm["cases"]
+    lines.append(f"1..{max(vm['planned'] or 0, len(cases))}")
+    for number, case in enumerate(cases, 1):
+        lines += [f"# {case['name']}: {line}" for line in case["evidence"]]
+        word = "not ok" if case["verdict"] == "fail" else "ok"
+        directive = {"skip": "SKIP ", "xfail": "XFAIL "}.get(case["verdict"], "")
+        comment = f" # {directive}{case['reason']}".rstrip() if directive or case["reason"] else ""
+        lines.append(f"{word} {number} {case['name']}{comment}")
+    if vm["reason"]:
+        lines.append(f"# {vm['reason']}")
+    return [indent + line for line in lines]
+
+
+def write_ktap(path, vms):
+    if len(vms) == 1:
+        lines = ktap_of(vms[0])
+    else:
+        lines = ["KTAP version 1", f"1..{len(vms)}"]
+        for number, vm in enumerate(vms, 1):
+            lines += ktap_of(vm, "  ")
+            lines.append(f"{'ok' if vm['exit'] in (0, 4) else 'not ok'} {number} {kernel_name(vm)}"
+                         + (" # SKIP everything was skipped" if vm["exit"] == 4 else ""))
+    with open(path, "w", encoding="utf-8") as out:
+        out.write("\n".join(lines) + "\n")
+
+
+def xml_text(text):
+    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd]", "?", text)
+
+
+def write_junit(path, vms, info):
+    root = ElementTree.Element("testsuites", name="pindma")
+    for vm in vms:
+        cases = vm["cases"]
+        lost = 0 if vm["exit"] in (0, 1, 4) else 1
+        suite = ElementTree.SubElement(
+            root, "testsuite", name=f"pindma@{kernel_name(vm)}", tests=str(len(cases) + lost),
+            failures=str(count(cases, "fail")), skipped=str(count(cases, "skip")), errors=str(lost), time=str(vm["seconds"]))
+        properties = ElementTree.SubElement(suite, "properties")
+        for key in ("seed", "qemu", "command"):
+            ElementTree.SubElement(properties, "property", name=key, value=xml_text(str(info.get(key, ""))))
+        ElementTree.SubElement(properties, "property", name="accel", value=vm["accel"])
+        for case in cases:
+            scenario, *variant = case["name"].split("/", 1)
+            element = ElementTree.SubElement(suite, "testcase", classname=scenario, name=variant[0] if variant else scenario,
+                                             time=str(case["seconds"] or 0))
+            if case["verdict"] == "fail":
+                ElementTree.SubElement(element, "failure", message=xml_text(case["reason"]))
+            elif case["verdict"] == "skip":
+                ElementTree.SubElement(element, "skipped", message=xml_text(case["reason"]))
+            text = case["evidence"] + ([f"expected: {case['reason']}"] if case["verdict"] == "xfail" else [])
+            if text:
+                ElementTree.SubElement(element, "system-out").text = xml_text("\n".join(text))
+        if lost:
+            element = ElementTree.SubElement(suite, "testcase", classname="rig", name="guest")
+            ElementTree.SubElement(element, "error", message=xml_text(vm["reason"] or "")).text = xml_text(
+                "\n".join(vm["console_tail"]))
+    ElementTree.indent(root)
+    ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def kernel_name(vm):
+    """Short and true: the release that the guest announced, else what the user asked for."""
+    release = vm["header"].get("kernel", "")
+    return re.sub(r"[+-].*", "", release) if re.match(r"[\d.]+\+?deb", release) else release or vm["kernel"]
+
+
+def write_summary(path, vms, info):
+    cases = [dict(case, kernel=kernel_name(vm)) for vm in vms for case in vm["cases"]]
+    code = overall([vm["exit"] for vm in vms])
+    if info.get("bisect") and code in (2, 4, 99):
+        code = 125
+    names = [kernel_name(vm) for vm in vms]
+    summary = {
+        "verdict": VERDICTS.get(code, f"EXIT {code}"), "exit": code,
+        "counts": {verdict: count(cases, verdict) for verdict in ("ok", "xfail", "fail", "skip")},
+        "kernels": names,
+        "seed": next((vm["header"]["seed"] for vm in vms if "seed" in vm["header"]), info.get("seed")),
+        "qemu": info["qemu"], "accel": vms[0]["accel"], "command": info["command"], "started": info["started"],
+        "seconds": round(sum(vm["seconds"] for vm in vms), 2),
+        "cases": [{key: case[key] for key in ("name", "kernel", "verdict", "reason", "seconds", "evidence")} for case in cases],
+        "guests": [dict({key: vm[key] for key in ("kernel", "exit", "reason", "planned", "boot_seconds", "first_case_seconds",
+                                                  "seconds", "booted", "panic", "complaints", "console_tail", "header")},
+                        name=name) for vm, name in zip(vms, names)],
+    }
+    with open(path, "w", encoding="utf-8") as out:
+        json.dump(summary, out, indent=1)
+        out.write("\n")
+
+
+# ----------------------------------------------------------------------------------------------------------------
+# The printed report
+
+def stacked(words, height):
+    return [""] * (height - len(words)) + words
+
+
+def table(cases):
+    """One row per scenario and memory type, one column per pin mode that occurs."""
+    cells, rows, modes = {}, [], []
+    for case in cases:
+        scenario, memory, mode = split(case["name"])
+        row = (scenario, memory)
+        if row not in rows:
+            rows.append(row)
+        if mode and mode not in modes:
+            modes.append(mode)
+        cells.setdefault((row, mode), []).append(case["verdict"])
+    modes = [mode for mode in COLUMNS if mode in modes] + [mode for mode in modes if mode not in COLUMNS]
+
+    def cell(row, mode):
+        verdicts = cells.get((row, mode))
+        return CELL[next(v for v in WORST if v in verdicts)] if verdicts else "."
+
+    lines = []
+    grid = [row for row in rows if any((row, mode) in cells for mode in modes)]
+    if grid:
+        width = min(38, max(len(f"{scenario}  {memory}") for scenario, memory in grid))
+        plain = [mode for mode in modes if not mode.endswith(CLEARED)]
+        cleared = [mode for mode in modes if mode.endswith(CLEARED)]
+
+        def line(name, values):
+            text = name.ljust(width) + "".join(value.rjust(6) for value in values[:len(plain)])
+            if cleared:
+                text += " |" + "".join(value.rjust(6) for value in values[len(plain):])
+            return text.rstrip()[:WIDTH]
+
+        words = {mode: [HEADINGS.get(word, word) for word in mode.removesuffix(CLEARED).split("-")] for mode in modes}
+        height = max(len(word) for word in words.values())
+        if cleared:
+            lines.append(" " * (width + 6 * len(plain)) + " | has-pinned flag cleared")
+        for level in range(height):
+            lines.append(line("", [stacked(words[mode], height)[level] for mode in plain + cleared]))
+        last = None
+        for scenario, memory in grid:
+            name = scenario if scenario != last else ""
+            last = scenario
+            label = f"{name.ljust(width - len(memory) - 1)} {memory}" if memory else name
+            lines.append(line(label, [cell((scenario, memory), mode) for mode in plain + cleared]))
+    single = [row for row in rows if row not in grid]
+    if single:
+        if lines:
+            lines.append("")
+        width = max(len("/".join(filter(None, row))) for row in single)
+        lines += [f"{'/'.join(filter(None, row)).ljust(width)}  {cell(row, '')}" for row in single]
+    return lines
+
+
+def question(cases):
+    """Torvalds, 14 Sep 2020: "is there perhaps some easy test-case that shows this ...?" """
+    seen = {split(case["name"]): case for case in reversed(cases)}
+    shown = [seen[split(name)] for name in QUESTION if split(name) in seen]
+    if len(shown) < 2:
+        return []
+    lines = ["Does a process lose DMA after fork()? The same test, once with each way to hold the pages:", ""]
+    for case, how in zip(shown, ("get_user_pages_fast()", "pin_user_pages_fast()")):
+        outcome = {"xfail": "LOST, as expected of it", "ok": "kept"}.get(case["verdict"], case["verdict"].upper())
+        lines.append(f"{how}: {outcome}" + (f": {case['reason']}" if case["reason"] else ""))
+        lines += [f"    {text}" for text in case["evidence"]]
+    return lines + [""]
+
+
+def failures(cases, summary):
+    lines = []
+    for case in cases:
+        if case["verdict"] != "fail":
+            continue
+        lines.append(f"FAIL {case['name']} ({case['kernel']})")
+        lines.append(f"    {case['reason']}")
+        lines += [f"    {text}" for text in case["evidence"]]
+        kernel = next(guest["kernel"] for guest in summary["guests"] if guest["name"] == case["kernel"])
+        seed = f" --seed {summary['seed']}" if summary["seed"] not in (None, "") else ""
+        name = re.sub(r"/r\d+$", "", case["name"])
+        lines += [f"    repeat: ./run.sh run -k {kernel} -t {name}{seed}", ""]
+    return lines
+
+
+def skips(cases):
+    reasons = {}
+    for case in cases:
+        if case["verdict"] == "skip":
+            reasons.setdefault(case["reason"] or "no reason given", []).append(case["name"])
+    if not reasons:
+        return []
+    lines = ["Skipped:"]
+    for reason, names in sorted(reasons.items(), key=lambda item: -len(item[1])):
+        lines.append(f"    {len(names)} x {reason} ({names[0]}{', ...' if len(names) > 1 else ''})")
+    return lines + [""]
+
+
+def verdict_line(summary):
+    counts = summary["counts"]
+    head = (f"{summary['verdict']}: {counts['ok']} ok, {counts['xfail']} expected losses seen, {counts['fail']} failed, "
+            f"{counts['skip']} skipped ({', '.join(summary['kernels'])}, {summary['accel'].upper()}, {summary['seconds']:.0f} s)")
+    reasons = list(dict.fromkeys(guest["reason"] for guest in summary["guests"] if guest["reason"] and guest["exit"]))
+    return head + (": " + "; ".join(reasons) if reasons else "")
+
+
+def print_report(directory):
+    with open(os.path.join(directory, "summary.json"), encoding="utf-8") as file:
+        summary = json.load(file)
+    out = []
+    for guest in summary["guests"]:
+        cases = [case for case in summary["cases"] if case["kernel"] == guest["name"]]
+        boot = f"first test after {guest['first_case_seconds']:.1f} s" if guest["first_case_seconds"] else "no test began"
+        out += [f"Kernel {guest['header'].get('kernel', guest['kernel'])}, {summary['accel'].upper()}, {boot}, "
+                f"{guest['seconds']:.0f} s in all", ""]
+        out += table(cases) + [""] if cases else []
+        out += question(cases)
+        stray = [c["line"] for c in guest["complaints"] if c["case"] is None]
+        if stray:
+            out += ["The kernel complained outside of any case:"] + [f"    {line}" for line in stray] + [""]
+        if guest["exit"] not in (0, 1, 2, 4) or guest["panic"]:
+            out += [f"The last lines of the console of {guest['name']}:"]
+            out += [f"    {line[:WIDTH - 4]}" for line in guest["console_tail"]] + [""]
+    out += failures(summary["cases"], summary)
+    out += skips(summary["cases"])
+    out.append(f"Results: {directory}")
+    print("\n".join(out))
+    print(verdict_line(summary))
+    return summary["exit"]
+
+
+def main():
+    if len(sys.argv) >= 4 and sys.argv[1] == "write":
+        directory = sys.argv[2]
+        with open(os.path.join(directory, "run.json"), encoding="utf-8") as file:
+            info = json.load(file)
+        vms = []
+        for where in sys.argv[3:]:
+            with open(os.path.join(where, "vm.json"), encoding="utf-8") as file:
+                vms.append(json.load(file))
+        write_ktap(os.path.join(directory, "results.ktap"), vms)
+        write_junit(os.path.join(directory, "junit.xml"), vms, info)
+        write_summary(os.path.join(directory, "summary.json"), vms, info)
+        return 0
+    if len(sys.argv) == 3 and sys.argv[1] == "print":
+        return print_report(sys.argv[2])
+    sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
