@@ -207,6 +207,9 @@ static bool pindma_dma(PinDMAState *s, uint8_t kind, int queue, PinDMAOp *op,
         memcpy(&val, buf, MIN(len, sizeof(val)));
         val = le64_to_cpu(val);
     }
+    if (r != MEMTX_OK && !write) {
+        val = 0;    /* buf may be as it was, and that is not for the guest */
+    }
     seq = pindma_journal(s, kind, queue, op, key, offset, addr, len, val,
                          r == MEMTX_OK ? PINDMA_ST_OK : PINDMA_ST_DMA_ERROR);
     if (op) {
