@@ -130,7 +130,7 @@ options_of() {
 }
 
 need_number() {
-    [[ $2 =~ ^[0-9]{1,9}$ && 10#$2 -ge $3 ]] || usage_error "$1 '$2': a whole number of at least $3 is wanted."
+    [[ $2 =~ ^[1-9][0-9]{0,8}$ ]] && (($2 >= $3)) || usage_error "$1 '$2': a whole number of at least $3 is wanted."
 }
 
 parse_options() {

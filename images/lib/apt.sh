@@ -32,7 +32,7 @@ apt_mirrors() {
 # security_of MIRROR: as configured, else next to the mirror, where every full mirror has it.
 security_of() {
     local uri
-    uri=$(host_uris "$(host_release)-security" | head -n 1)
+    uri=$(host_uris "$(host_release)-security" | sed -n 1p)
     if [ -n "$uri" ]; then printf '%s\n' "$uri"; else printf '%s\n' "${1%/}-security"; fi
 }
 

@@ -41,7 +41,8 @@ dep_installed() {
 dep_candidate() {
     local name
     for name in ${1//|/ }; do
-        if apt-cache policy "$name" 2>/dev/null | grep -qE '^ +Candidate: [^(]'; then
+        # Not grep -q: it stops reading early, and with pipefail the writer's SIGPIPE would count as failure.
+        if apt-cache policy "$name" 2>/dev/null | grep -E '^ +Candidate: [^(]' >/dev/null; then
             printf '%s\n' "$name"
             return
         fi

@@ -43,7 +43,7 @@ kernel_check() {
             kernel_unusable "kernel '$spec' is not built: include/config/kernel.release is missing."
         echo tree
     elif [[ $spec == *.deb ]]; then
-        dpkg-deb -f "$spec" Package 2>/dev/null | grep -q '^linux-image-' ||
+        [[ $(dpkg-deb -f "$spec" Package 2>/dev/null) == linux-image-* ]] ||
             usage_error "kernel '$spec' is not a linux-image package."
         echo deb
     elif [ "$(dd if="$spec" bs=1 skip=514 count=4 2>/dev/null | tr -d '\0')" = HdrS ]; then
@@ -74,9 +74,17 @@ kernel_relocate() {
     depmod -b "$root" "$release"
 }
 
+# kernel_headers APT-CONF RELEASE: HEADERS, the packages that modules of this release are built against.
+kernel_headers() {
+    mapfile -t HEADERS < <(apt-cache -c "$1" show "linux-headers-$2" | sed -n 's/^Depends: //p' | tr ',' '\n' |
+        sed -nE 's/^ *(linux-headers-[^ ]*-common|linux-kbuild-[^ ]*).*/\1/p' | sort -u)
+    [ ${#HEADERS[@]} -gt 0 ] || { echo "linux-headers-$2 is not in the archive"; return 1; }
+    HEADERS+=("linux-headers-$2")
+}
+
 # kernel_unpack SET RELEASE INTO [IMAGE.deb HEADERS.deb...]: image and headers of one release, relocated.
 kernel_unpack() {
-    local set=$1 release=$2 final=$3 tmp=$CACHE/tmp/kernel headers kbuild image
+    local set=$1 release=$2 final=$3 tmp=$CACHE/tmp/kernel part image
     shift 3
     rm -rf "$tmp" && mkdir -p "$tmp"
     if [ $# -eq 0 ]; then
@@ -84,7 +92,7 @@ kernel_unpack() {
         image=("linux-image-$release")
         # Since 7.x linux-image-* is empty and depends on the packages that hold the files.
         for part in linux-binary linux-modules linux-base; do
-            if apt-cache -c "$conf" pkgnames | grep -qx "$part-$release"; then image+=("$part-$release"); fi
+            if apt-cache -c "$conf" pkgnames | grep -Fx "$part-$release" >/dev/null; then image+=("$part-$release"); fi
         done
         apt_unpack "$set" "$tmp" "${image[@]}"
     else
@@ -93,13 +101,10 @@ kernel_unpack() {
         shift
     fi
     if [ $# -eq 0 ]; then
-        headers=$(apt-cache -c "$conf" show "linux-headers-$release" | sed -n 's/^Depends: //p' | head -n 1 | tr ',' '\n' |
-            sed -nE 's/^ *(linux-headers-[^ ]*-common|linux-kbuild-[^ ]*).*/\1/p')
-        [ -n "$headers" ] || { echo "linux-headers-$release is not in the archive ($set)"; return 1; }
-        # shellcheck disable=SC2086 # two package names
-        apt_unpack "$set" "$tmp" "linux-headers-$release" $headers
+        kernel_headers "$conf" "$release"
+        apt_unpack "$set" "$tmp" "${HEADERS[@]}"
     else
-        for kbuild; do echo "== unpacking $kbuild"; dpkg -x "$kbuild" "$tmp"; done
+        for part; do echo "== unpacking $part"; dpkg -x "$part" "$tmp"; done
     fi
     # Paths inside must be the final ones, so the rename comes first and the stamp last.
     in_place "$tmp" "$final"
@@ -156,7 +161,7 @@ kernel_deb() {
     kernel_unpacked
     if [ ! -e "$KERNEL_ROOT/complete" ]; then
         cache_need 700 "kernel $KERNEL_RELEASE with its headers"
-        beside=$(find "${deb%/*}" -maxdepth 1 -name "linux-headers-${KERNEL_RELEASE}_*.deb" | head -n 1)
+        beside=$(find "${deb%/*}" -maxdepth 1 -name "linux-headers-${KERNEL_RELEASE}_*.deb" -print -quit)
         if [ -n "$beside" ]; then
             step kernel-deb "Unpacking kernel $KERNEL_RELEASE" kernel_unpack - "$KERNEL_RELEASE" "$KERNEL_ROOT" "$deb" "$beside"
         else
@@ -176,9 +181,8 @@ kernel_deb() {
 kernel_unpack_deb() {
     local set=$1 deb=$2 tmp=$CACHE/tmp/headers
     rm -rf "$tmp" && mkdir -p "$tmp"
-    (cd "$tmp" && apt-get -c "$CACHE/apt/$set/apt.conf" download "linux-headers-$KERNEL_RELEASE" \
-        $(apt-cache -c "$CACHE/apt/$set/apt.conf" show "linux-headers-$KERNEL_RELEASE" | sed -n 's/^Depends: //p' |
-          head -n 1 | tr ',' '\n' | sed -nE 's/^ *(linux-headers-[^ ]*-common|linux-kbuild-[^ ]*).*/\1/p'))
+    kernel_headers "$CACHE/apt/$set/apt.conf" "$KERNEL_RELEASE"
+    download_debs "$CACHE/apt/$set/apt.conf" "$tmp" "${HEADERS[@]}"
     kernel_unpack "$set" "$KERNEL_RELEASE" "$KERNEL_ROOT" "$deb" "$tmp"/*.deb
 }
 

@@ -30,7 +30,7 @@ vm_command() {
     QEMU_COMMAND+=(
         -chardev file,id=results,path=stream.log
         -device virtio-serial-pci -device virtserialport,chardev=results,name=org.pindma.results
-        -qmp unix:qmp.sock,server=on,wait=off
+        -qmp unix:qmp.sock,server=on,wait=off -pidfile qemu.pid
         -device pcie-root-port,id=rp0 -device pindma,bus=rp0,id=pindma0
     )
 }
@@ -76,7 +76,7 @@ kvm_try() {
     case $rc in
     0) echo works ;;
     124 | 137) echo "/dev/kvm opens but a guest did not boot within $KVM_TRY_LIMIT s" ;;
-    *) echo "/dev/kvm opens but QEMU ended with $rc" ;;
+    *) echo "/dev/kvm opens but QEMU ended with $rc ($(grep -m 1 error: ../../log/kvm.log || echo 'see log/kvm.log'))" ;;
     esac >"$2"
 }
 
