@@ -39,23 +39,6 @@ static const struct {
 					true },
 };
 
-/* Register the case's memory in the way that the case says. */
-void test_reg_mr(struct test *t)
-{
-	int ret = pindma_reg_mr(t->dev, t->mem, NR_PAGES * PAGE_SIZE,
-				pins[t->pin].mode, pins[t->pin].flags, &t->mr);
-
-	if (ret)
-		test_error(t, "cannot register the mr: %s", strerror(-ret));
-	test_step(t, "registered");
-	if (pins[t->pin].cleared) {
-		ret = negate("clear-has-pinned");
-		if (ret)
-			test_skip(t, "/dev/pindma-negate: %s", strerror(-ret));
-		test_step(t, "has-pinned cleared");
-	}
-}
-
 static void post(struct test *t, struct pindma_op *op)
 {
 	int ret;
@@ -113,6 +96,45 @@ uint64_t test_dma_read(struct test *t, uint64_t offset)
 	return run_ok(t, (struct pindma_op){
 		.opcode = PINDMA_OP_READ, .mode = PINDMA_READ_VALUE,
 		.mr = t->mr, .offset = offset, .len = 8 }).result;
+}
+
+/*
+ * Before anything has happened to the memory, DMA must go both ways. If it does
+ * not, a loss that is seen later says nothing about the kernel.
+ */
+static void check_dma_works(struct test *t)
+{
+	const uint64_t offset = PAGE_SIZE - 16, token = test_token(t);
+	volatile uint64_t *word = (volatile uint64_t *)(t->mem + offset);
+	uint64_t old = *word;
+	struct pindma_completion c;
+
+	test_dma_write(t, offset, token, &c);
+	if (*word != token)
+		test_error(t, "the rig is blind: the device wrote 0x%llx (journal %llu), but 0x%llx is there",
+			   (unsigned long long)token, (unsigned long long)c.seq,
+			   (unsigned long long)*word);
+	*word = old;
+	if (test_dma_read(t, offset) != old)
+		test_error(t, "the rig is blind: the device does not read what the process wrote");
+}
+
+/* Register the case's memory in the way that the case says. */
+void test_reg_mr(struct test *t)
+{
+	int ret = pindma_reg_mr(t->dev, t->mem, NR_PAGES * PAGE_SIZE,
+				pins[t->pin].mode, pins[t->pin].flags, &t->mr);
+
+	if (ret)
+		test_error(t, "cannot register the mr: %s", strerror(-ret));
+	test_step(t, "registered");
+	check_dma_works(t);
+	if (pins[t->pin].cleared) {
+		ret = negate("clear-has-pinned");
+		if (ret)
+			test_skip(t, "/dev/pindma-negate: %s", strerror(-ret));
+		test_step(t, "has-pinned cleared");
+	}
 }
 
 /* Stamps at offset 0 of each page of the mr, until stopped. */

@@ -28,8 +28,8 @@ enum { EXIT_PASS = 0, EXIT_FAIL = 1, EXIT_USAGE = 2, EXIT_SKIPPED = 4,
        EXIT_BROKEN = 99 };
 
 static const struct scenario *const tables[] = {
-	fork_scenarios, lifetime_scenarios, driver_scenarios,
-	selftest_scenarios,
+	fork_scenarios, lifetime_scenarios, driver_ops_scenarios,
+	driver_limits_scenarios, driver_removal_scenarios, selftest_scenarios,
 };
 
 static const char *const mem_names[NR_MEMS] = {
@@ -268,7 +268,10 @@ static void judge(unsigned int nr, const char *name,
 		report(nr, name, true, TOTAL_SKIP, text);
 		return;
 	default:
-		report(nr, name, false, TOTAL_FAIL, result->reason);
+		snprintf(text, sizeof(text), "%s%s",
+			 expect_loss ? "the rig is blind, this control cannot show its loss: " : "",
+			 result->reason);
+		report(nr, name, false, TOTAL_FAIL, text);
 	}
 }
 

@@ -64,7 +64,9 @@ struct scenario {
 /* The groups, one table a file, each ends with an empty row */
 extern const struct scenario fork_scenarios[];
 extern const struct scenario lifetime_scenarios[];
-extern const struct scenario driver_scenarios[];
+extern const struct scenario driver_ops_scenarios[];
+extern const struct scenario driver_limits_scenarios[];
+extern const struct scenario driver_removal_scenarios[];
 extern const struct scenario selftest_scenarios[];
 
 /*
@@ -99,6 +101,14 @@ test_skip(struct test *t, const char *fmt, ...);
 /* The test itself cannot go on, or does not understand what it sees */
 void __attribute__((noreturn, format(printf, 2, 3)))
 test_error(struct test *t, const char *fmt, ...);
+/* The case fails here, with the place. */
+#define CHECK(t, cond)							\
+	do {								\
+		if (!(cond))						\
+			test_lost(t, "%s:%d: not true: %s", __FILE__,	\
+				  __LINE__, #cond);			\
+	} while (0)
+
 /* A line of evidence */
 void __attribute__((format(printf, 2, 3)))
 test_note(struct test *t, const char *fmt, ...);

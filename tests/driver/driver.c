@@ -1,3 +1,0 @@
-// SPDX-License-Identifier: GPL-2.0-only
-#include "test.h"
-const struct scenario driver_scenarios[] = { { } };

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the driver refuses. To see it red: drop a check in pindma_uapi.c or
+ * pindma_mr.c.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "test.h"
+
+#define SIZED(type, ...)	((type){ .size = sizeof(type), __VA_ARGS__ })
+
+static int try_ioctl(struct test *t, unsigned long cmd, void *arg)
+{
+	return ioctl(pindma_fd(t->dev), cmd, arg) ? -errno : 0;
+}
+
+#define REFUSES(t, err, cmd, type, ...)					\
+	do {								\
+		type arg_ = SIZED(type, __VA_ARGS__);			\
+									\
+		CHECK(t, try_ioctl(t, cmd, &arg_) == -(err));		\
+	} while (0)
+
+static void bad_arguments(struct test *t)
+{
+	static const unsigned long cmds[] = {
+		PINDMA_IOC_INFO, PINDMA_IOC_REG_MR, PINDMA_IOC_DEREG_MR,
+		PINDMA_IOC_POST, PINDMA_IOC_REAP, PINDMA_IOC_EVENTFD,
+		PINDMA_IOC_PAGES, PINDMA_IOC_JOURNAL, PINDMA_IOC_MARK,
+	};
+	struct pindma_op op = { .opcode = PINDMA_OP_NOP };
+	uint32_t wrong[64] = { 4 };
+	uint64_t addr, end = -PAGE_SIZE;
+	unsigned int i;
+
+	test_alloc(t);
+	test_open(t);
+	addr = (uintptr_t)t->mem;
+	for (i = 0; i < ARRAY_SIZE(cmds); i++) {
+		CHECK(t, try_ioctl(t, cmds[i], NULL) == -EFAULT);
+		CHECK(t, try_ioctl(t, cmds[i], wrong) == -EINVAL);
+	}
+	CHECK(t, try_ioctl(t, _IO(PINDMA_IOC_TYPE, 0x7f), NULL) == -ENOTTY);
+	CHECK(t, try_ioctl(t, 0, NULL) == -ENOTTY);
+
+	/* REG_MR: mode, flags, reserved, length, wrap-around, a hole, kernel */
+	REFUSES(t, EINVAL, PINDMA_IOC_REG_MR, struct pindma_reg_mr,
+		.addr = addr, .len = 8);
+	REFUSES(t, EINVAL, PINDMA_IOC_REG_MR, struct pindma_reg_mr,
+		.pin_mode = 4, .addr = addr, .len = 8);
+	REFUSES(t, EINVAL, PINDMA_IOC_REG_MR, struct pindma_reg_mr,
+		.pin_mode = PINDMA_PIN_PIN, .flags = 1u << 3, .addr = addr, .len = 8);
+	REFUSES(t, EINVAL, PINDMA_IOC_REG_MR, struct pindma_reg_mr,
+		.pin_mode = PINDMA_PIN_PIN, .mr = 1, .addr = addr, .len = 8);
+	REFUSES(t, EINVAL, PINDMA_IOC_REG_MR, struct pindma_reg_mr,
+		.pin_mode = PINDMA_PIN_PIN, .addr = addr);
+	REFUSES(t, EINVAL, PINDMA_IOC_REG_MR, struct pindma_reg_mr,
+		.pin_mode = PINDMA_PIN_PIN, .addr = addr, .len = -addr);
+	REFUSES(t, EINVAL, PINDMA_IOC_REG_MR, struct pindma_reg_mr,
+		.pin_mode = PINDMA_PIN_PIN, .addr = end, .len = PAGE_SIZE);
+	REFUSES(t, ENOSPC, PINDMA_IOC_REG_MR, struct pindma_reg_mr,
+		.pin_mode = PINDMA_PIN_PIN, .addr = addr, .len = 1ull << 40);
+	REFUSES(t, EFAULT, PINDMA_IOC_REG_MR, struct pindma_reg_mr,
+		.pin_mode = PINDMA_PIN_PIN, .addr = 0xffff888000000000, .len = 8);
+	munmap(t->buf + 8 * PAGE_SIZE, PAGE_SIZE);
+	for (i = PINDMA_PIN_GET; i <= PINDMA_PIN_LONGTERM; i++) {
+		REFUSES(t, EFAULT, PINDMA_IOC_REG_MR, struct pindma_reg_mr,
+			.pin_mode = i, .addr = addr, .len = 8 * PAGE_SIZE);
+		REFUSES(t, EFAULT, PINDMA_IOC_REG_MR, struct pindma_reg_mr,
+			.pin_mode = i, .flags = PINDMA_MR_FAST, .addr = addr,
+			.len = 8 * PAGE_SIZE);
+	}
+	REFUSES(t, ENOENT, PINDMA_IOC_DEREG_MR, struct pindma_dereg_mr, .mr = 0);
+	REFUSES(t, ENOENT, PINDMA_IOC_DEREG_MR, struct pindma_dereg_mr, .mr = 77);
+
+	/* POST: unknown op, reserved, an mr that is not there, bad pointer */
+	REFUSES(t, EFAULT, PINDMA_IOC_POST, struct pindma_post, .nr = 1);
+	op.opcode = PINDMA_OP_REG_MR;
+	CHECK(t, pindma_post(t->dev, &op, 1) == -EINVAL);
+	op = (struct pindma_op){ .opcode = PINDMA_OP_NOP, .reserved = 1 };
+	CHECK(t, pindma_post(t->dev, &op, 1) == -EINVAL);
+	op = (struct pindma_op){ .opcode = PINDMA_OP_FILL, .mr = 1, .len = 1 };
+	CHECK(t, pindma_post(t->dev, &op, 1) == -ENOENT);
+	op = (struct pindma_op){ .opcode = PINDMA_OP_NOP, .mr = 1 };
+	CHECK(t, pindma_post(t->dev, &op, 1) == -ENOENT);
+	op = (struct pindma_op){ .opcode = PINDMA_OP_STOP, .value = 1 };
+	CHECK(t, pindma_post(t->dev, &op, 1) == -ENOENT);
+
+	REFUSES(t, EBADF, PINDMA_IOC_EVENTFD, struct pindma_eventfd, .fd = 999);
+	REFUSES(t, EBADF, PINDMA_IOC_EVENTFD, struct pindma_eventfd, .fd = -2);
+	REFUSES(t, EINVAL, PINDMA_IOC_EVENTFD, struct pindma_eventfd,
+		.fd = STDERR_FILENO);
+	REFUSES(t, ENOENT, PINDMA_IOC_PAGES, struct pindma_pages, .nr = 1);
+	REFUSES(t, EINVAL, PINDMA_IOC_MARK, struct pindma_mark, .reserved = 1);
+	REFUSES(t, EINVAL, PINDMA_IOC_MARK, struct pindma_mark,
+		.value = PINDMA_MARK_UNPIN);
+	test_kept(t);
+}
+
+/* A completion that cannot be delivered is not lost. */
+static void reap_fault(struct test *t)
+{
+	struct pindma_op op = { .opcode = PINDMA_OP_NOP, .user_data = 5 };
+	struct pindma_completion c;
+
+	test_open(t);
+	CHECK(t, pindma_post(t->dev, &op, 1) == 1);
+	CHECK(t, pindma_wait(t->dev, (void *)16, 1, 10000) == -EFAULT);
+	CHECK(t, pindma_wait(t->dev, &c, 1, 0) == 1 && c.user_data == 5);
+	test_kept(t);
+}
+
+static long vm_pin_kb(void)
+{
+	FILE *f = fopen("/proc/self/status", "r");
+	char line[128];
+	long kb = -1;
+
+	while (f && fgets(line, sizeof(line), f))
+		sscanf(line, "VmPin: %ld", &kb);
+	if (f)
+		fclose(f);
+	return kb;
+}
+
+static void become_nobody(struct test *t)
+{
+	CHECK(t, !setresgid(65534, 65534, 65534));
+	CHECK(t, !setresuid(65534, 65534, 65534));
+}
+
+/* RLIMIT_MEMLOCK, to the page, and the charge comes back. */
+static void memlock(struct test *t)
+{
+	struct rlimit rl = { 8 * PAGE_SIZE, 8 * PAGE_SIZE };
+	uint32_t a, b, mode;
+
+	test_alloc(t);
+	test_open(t);
+	CHECK(t, !setrlimit(RLIMIT_MEMLOCK, &rl));
+	become_nobody(t);
+	for (mode = PINDMA_PIN_GET; mode <= PINDMA_PIN_LONGTERM; mode++) {
+		CHECK(t, pindma_reg_mr(t->dev, t->buf, 8 * PAGE_SIZE + 1, mode,
+				       0, &a) == -ENOMEM);
+		CHECK(t, vm_pin_kb() == 0);
+		CHECK(t, !pindma_reg_mr(t->dev, t->buf, 7 * PAGE_SIZE, mode, 0,
+					&a));
+		/* Two bytes, but in two pages */
+		CHECK(t, pindma_reg_mr(t->dev, t->buf + PAGE_SIZE - 1, 2, mode,
+				       0, &b) == -ENOMEM);
+		CHECK(t, !pindma_reg_mr(t->dev, t->buf, 1, mode, 0, &b));
+		CHECK(t, vm_pin_kb() == 8 * PAGE_SIZE / 1024);
+		CHECK(t, !pindma_dereg_mr(t->dev, a));
+		CHECK(t, vm_pin_kb() == PAGE_SIZE / 1024);
+		CHECK(t, !pindma_dereg_mr(t->dev, b));
+		CHECK(t, vm_pin_kb() == 0);
+	}
+	test_kept(t);
+}
+
+/* Frame numbers and the journal are not for everybody. */
+static void privilege(struct test *t)
+{
+	struct pindma_page page;
+	uint64_t first = 0;
+
+	test_alloc(t);
+	test_open(t);
+	test_reg_mr(t);
+	CHECK(t, pindma_get_pages(t->dev, t->mr, 0, &page, 1) == 1);
+	CHECK(t, pindma_get_pages(t->dev, t->mr, NR_PAGES, &page, 1) == -EINVAL);
+	become_nobody(t);
+	CHECK(t, pindma_get_pages(t->dev, t->mr, 0, &page, 1) == -EPERM);
+	CHECK(t, pindma_read_journal(t->dev, &first, NULL, 0, NULL) == -EPERM);
+	CHECK(t, !pindma_dereg_mr(t->dev, t->mr));
+	t->mr = 0;
+	test_kept(t);
+}
+
+/* The device may not be made to write where the process may not. */
+static void readonly_mapping(struct test *t)
+{
+	uint32_t mode, flags, mr;
+
+	test_alloc(t);
+	test_open(t);
+	CHECK(t, !mprotect(t->buf, t->len, PROT_READ));
+	for (mode = PINDMA_PIN_GET; mode <= PINDMA_PIN_LONGTERM; mode++) {
+		for (flags = 0; flags <= PINDMA_MR_FAST; flags++) {
+			CHECK(t, pindma_reg_mr(t->dev, t->buf, t->len, mode,
+					       flags, &mr) == -EFAULT);
+			CHECK(t, !pindma_reg_mr(t->dev, t->buf, t->len, mode,
+						flags | PINDMA_MR_READONLY, &mr));
+			CHECK(t, !pindma_dereg_mr(t->dev, mr));
+		}
+	}
+	test_kept(t);
+}
+
+/* A page that the device wrote to is dirty at the unpin, unless not wanted. */
+static void dirty(struct test *t)
+{
+	struct pindma_page page;
+	uint32_t mode, mr;
+	uint8_t *p = NULL;
+
+	test_alloc(t);
+	test_open(t);
+	p = t->buf;
+	for (mode = PINDMA_PIN_GET; mode <= PINDMA_PIN_LONGTERM; mode++) {
+		CHECK(t, !pindma_reg_mr(t->dev, p, PAGE_SIZE, mode,
+					PINDMA_MR_NODIRTY, &mr));
+		CHECK(t, !pindma_dereg_mr(t->dev, mr));
+		CHECK(t, !pindma_reg_mr(t->dev, p, PAGE_SIZE, mode, 0, &mr));
+		CHECK(t, pindma_get_pages(t->dev, mr, 0, &page, 1) == 1);
+		CHECK(t, !(page.flags & PINDMA_PAGE_DIRTY));
+		CHECK(t, !pindma_dereg_mr(t->dev, mr));
+		CHECK(t, !pindma_reg_mr(t->dev, p, PAGE_SIZE, mode, 0, &mr));
+		CHECK(t, pindma_get_pages(t->dev, mr, 0, &page, 1) == 1);
+		CHECK(t, page.flags & PINDMA_PAGE_DIRTY);
+		CHECK(t, page.pfn == test_pfn(t, p));
+		CHECK(t, !pindma_dereg_mr(t->dev, mr));
+		p += PAGE_SIZE;
+	}
+	test_kept(t);
+}
+
+const struct scenario driver_limits_scenarios[] = {
+	{
+		.name = "driver.bad_arguments",
+		.promise = "each ioctl refuses what it does not know, with the errno of <linux/pindma.h>",
+		.run = bad_arguments,
+	}, {
+		.name = "driver.reap_fault",
+		.promise = "a completion that could not be copied out is there again",
+		.run = reap_fault,
+	}, {
+		.name = "driver.memlock",
+		.promise = "RLIMIT_MEMLOCK holds to the page, and what was charged comes back",
+		.run = memlock,
+	}, {
+		.name = "driver.privilege",
+		.promise = "frame numbers and the journal need CAP_SYS_ADMIN",
+		.run = privilege,
+	}, {
+		.name = "driver.readonly_mapping",
+		.promise = "memory that the process may only read is registered for reading only",
+		.run = readonly_mapping,
+	}, {
+		.name = "driver.dirty",
+		.promise = "unpinning dirties the pages, unless PINDMA_MR_NODIRTY is given",
+		.run = dirty,
+	},
+	{ }
+};
