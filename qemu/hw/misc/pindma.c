@@ -640,9 +640,6 @@ static void pindma_op_hammer(PinDMAState *s, int qn)
     PinDMAMR *mr;
     uint16_t status = pindma_stamp_check(s, &q->op.sqe, &mr);
 
-    if (status == PINDMA_ST_OK && q->op.sqe.mode > PINDMA_ORDER_RANDOM) {
-        status = PINDMA_ST_BAD_FIELD;
-    }
     if (status == PINDMA_ST_OK && q->num_hammers == PINDMA_MAX_HAMMERS) {
         status = PINDMA_ST_NO_SPACE;
     }
@@ -715,7 +712,10 @@ static bool pindma_hammer_step(PinDMAState *s, int qn, unsigned int n)
     return true;
 }
 
-/* Fields that an op does not name must be 0: they may mean something later. */
+/*
+ * Fields that an op does not name must be 0, and modes are those that it has:
+ * they may mean something later.
+ */
 static bool pindma_sqe_is_clean(const struct pindma_sqe *sqe)
 {
     bool data = sqe->opcode == PINDMA_OP_WRITE ||
@@ -737,8 +737,12 @@ static bool pindma_sqe_is_clean(const struct pindma_sqe *sqe)
     case PINDMA_OP_DEREG_MR:
     case PINDMA_OP_COPY:
         return !sqe->mode && !sqe->value;
+    case PINDMA_OP_WRITE:
+        return sqe->mode <= PINDMA_WRITE_STAMP;
     case PINDMA_OP_READ:
-        return !sqe->value;
+        return sqe->mode <= PINDMA_READ_CRC32 && !sqe->value;
+    case PINDMA_OP_HAMMER:
+        return sqe->mode <= PINDMA_ORDER_RANDOM;
     case PINDMA_OP_FILL:
         return !sqe->mode && sqe->value <= 0xff;
     case PINDMA_OP_STOP:
@@ -748,71 +752,66 @@ static bool pindma_sqe_is_clean(const struct pindma_sqe *sqe)
     }
 }
 
+static bool pindma_op_known(int qn, uint8_t opcode)
+{
+    switch (opcode) {
+    case PINDMA_OP_NOP:
+        return true;
+    case PINDMA_OP_REG_MR:
+    case PINDMA_OP_DEREG_MR:
+        return qn == PINDMA_QUEUE_ADMIN;
+    case PINDMA_OP_WRITE:
+    case PINDMA_OP_READ:
+    case PINDMA_OP_FILL:
+    case PINDMA_OP_COPY:
+    case PINDMA_OP_HAMMER:
+    case PINDMA_OP_STOP:
+        return qn == PINDMA_QUEUE_IO;
+    }
+    return false;
+}
+
 /* One step of the op whose turn it is: at most one page, or a completion. */
 static void pindma_op_step(PinDMAState *s, int qn)
 {
     const struct pindma_sqe *sqe = &s->queues[qn].op.sqe;
-    bool admin = qn == PINDMA_QUEUE_ADMIN;
-    uint16_t status = PINDMA_ST_BAD_OPCODE;
 
+    if (!pindma_op_known(qn, sqe->opcode)) {
+        pindma_complete_current(s, qn, PINDMA_ST_BAD_OPCODE, 0);
+        return;
+    }
     if (!pindma_sqe_is_clean(sqe)) {
         pindma_complete_current(s, qn, PINDMA_ST_BAD_FIELD, 0);
         return;
     }
     switch (sqe->opcode) {
     case PINDMA_OP_NOP:
-        status = PINDMA_ST_OK;
-        break;
-    case PINDMA_OP_REG_MR:
-        if (admin) {
-            pindma_op_reg_mr(s, qn);
-            return;
-        }
-        break;
-    case PINDMA_OP_DEREG_MR:
-        if (admin) {
-            pindma_op_dereg_mr(s, qn);
-            return;
-        }
+        pindma_complete_current(s, qn, PINDMA_ST_OK, 0);
         break;
     case PINDMA_OP_WRITE:
-    case PINDMA_OP_READ:
-        if (admin) {
-            break;
-        }
-        if (sqe->mode > (sqe->opcode == PINDMA_OP_WRITE
-                         ? PINDMA_WRITE_STAMP : PINDMA_READ_CRC32)) {
-            status = PINDMA_ST_BAD_FIELD;
-            break;
-        }
-        if (sqe->opcode == PINDMA_OP_WRITE &&
-            sqe->mode == PINDMA_WRITE_STAMP) {
+        if (sqe->mode == PINDMA_WRITE_STAMP) {
             pindma_op_write_stamps(s, qn);
-        } else {
-            pindma_op_bytes(s, qn);
+            break;
         }
-        return;
+        /* fall through */
+    case PINDMA_OP_READ:
     case PINDMA_OP_FILL:
     case PINDMA_OP_COPY:
-        if (!admin) {
-            pindma_op_bytes(s, qn);
-            return;
-        }
+        pindma_op_bytes(s, qn);
         break;
     case PINDMA_OP_HAMMER:
-        if (!admin) {
-            pindma_op_hammer(s, qn);
-            return;
-        }
+        pindma_op_hammer(s, qn);
         break;
     case PINDMA_OP_STOP:
-        if (!admin) {
-            pindma_op_stop(s, qn);
-            return;
-        }
+        pindma_op_stop(s, qn);
+        break;
+    case PINDMA_OP_REG_MR:
+        pindma_op_reg_mr(s, qn);
+        break;
+    case PINDMA_OP_DEREG_MR:
+        pindma_op_dereg_mr(s, qn);
         break;
     }
-    pindma_complete_current(s, qn, status, 0);
 }
 
 /* Fetch the next sqe, if there is one and room for its cqe. */
