@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Break the device, the driver or a scenario in a scratch copy of the tree, and see whether the named case goes red.
+#
+#	tests/mutants/run.sh [MUTANT]...	default: all *.patch beside this file
+#
+# A mutant is a patch whose text says what is wrong, how to run it ("Run: options of ./run.sh run") and which case
+# must be red then ("Red: case"). Last line: N passed, N failed, 0 skipped.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+top=$(cd "$here/../.." && pwd)
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+passed=0 failed=0
+
+field() { sed -n "s/^$1: //p" "$2"; }
+
+# survives PATCH: break a copy and run it; 0 if nothing noticed. Says what happened in $why.
+survives() {
+    local tree=$scratch/tree code=0 red options
+    rm -rf "$tree"
+    mkdir "$tree"
+    tar -C "$top" --exclude=./results --exclude=./.git -cf - . | tar -C "$tree" -xf -
+    if ! patch -s -d "$tree" -p1 -F0 <"$1"; then
+        why="the patch does not apply"
+        return 0
+    fi
+    read -ra options <<<"$(field Run "$1")"
+    red=$(field Red "$1")
+    (cd "$tree" && ./run.sh run "${options[@]}") >"$scratch/log" 2>&1 || code=$?
+    if [ $code != 1 ]; then
+        why="exit code $code, not 1; its log ends:"$'\n'"$(tail -n 15 "$scratch/log" | sed 's/^/    /')"
+        return 0
+    fi
+    why=$(sed -n "s|^ *not ok [0-9]* $red\( \|\$\)|$red |p" "$tree/results/last/results.ktap" | head -n 1)
+    [ -n "$why" ] && return 1
+    why="exit code 1, but $red is not red"
+}
+
+patches=("$@")
+[ $# -gt 0 ] || patches=("$here"/*.patch)
+for patch in "${patches[@]}"; do
+    [ -e "$patch" ] || patch=$here/$patch.patch
+    name=$(basename "$patch" .patch)
+    [ -e "$patch" ] || { echo "no mutant is called '$name'; there are: $(cd "$here" && echo *.patch)" >&2; exit 2; }
+    start=$SECONDS
+    if survives "$patch"; then
+        echo "not ok $name ($((SECONDS - start)) s): $why"
+        failed=$((failed + 1))
+    else
+        echo "ok $name ($((SECONDS - start)) s): $why"
+        passed=$((passed + 1))
+    fi
+done
+echo "$passed passed, $failed failed, 0 skipped"
+[ $failed = 0 ]
