@@ -10,9 +10,9 @@
  *
  *     -device pindma                  on PCI Express (FLR) or plain PCI
  *
- * Locking.  The engine holds the BQL for a batch of at most PINDMA_BATCH
- * accesses of at most a page each, and keeps nothing in local variables across
- * batches.  vCPUs run guest code without the BQL, so DMA is concurrent with all
+ * Locking.  The engine holds the BQL for a batch of at most PINDMA_BATCH steps,
+ * each of them an access to a page or the end of an op, and keeps nothing in
+ * local variables across batches.  vCPUs run guest code without the BQL, so DMA is concurrent with all
  * guest loads and stores, but whatever a device must be ordered against
  * (registers, bus mastering, reset, FLR, the MSI-X table, invalidations of a
  * vIOMMU, vm_stop, unplug) happens under the BQL and so between two batches.
@@ -45,7 +45,7 @@ OBJECT_DECLARE_SIMPLE_TYPE(PinDMAState, PINDMA)
 #define PINDMA_MAX_MRS          1024
 #define PINDMA_MAX_PAGES        (256 * KiB)     /* 1 GiB in all mrs */
 #define PINDMA_JOURNAL_ENTRIES  (16 * KiB)
-#define PINDMA_BATCH            64              /* accesses per lock hold */
+#define PINDMA_BATCH            64              /* steps per lock hold */
 #define PINDMA_MAX_LAG_NS       (10 * SCALE_MS) /* a late hammer skips more */
 
 QEMU_BUILD_BUG_ON(sizeof(struct pindma_sqe) != 64);

@@ -206,6 +206,8 @@ struct pindma_cqe {
  * PINDMA_BAR_JOURNAL.  Entry seq (from 1) stands in slot seq % entries.  Each
  * access that the engine makes is here, those to rings and page lists too; an
  * MSI is not.  seq is 0 while an entry is written: read it before and after.
+ * In those of REG_MR and DEREG_MR addr is that of the mr's first byte, len the
+ * number of its pages and value its length.
  */
 struct pindma_journal_entry {
     pindma_le64 seq;
