@@ -9,6 +9,7 @@ export LC_ALL=C.UTF-8
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 COMMAND_LINE="./run.sh${*:+ $*}"
+RESULTS_ROOT=${PINDMA_RESULTS:-$ROOT/results}
 
 # shellcheck source-path=SCRIPTDIR
 . "$ROOT/images/lib/common.sh"
@@ -51,7 +52,8 @@ pinned pages. Sets up what is missing. The last line is the verdict.
   git bisect run .../run.sh run --bisect -k . -t fork.parent_write
 
 Exit: 0 passed, 1 a case failed, 2 usage, 4 everything skipped, 99 the rig or the VM failed, 124 a limit was hit.
-'./run.sh COMMAND -h' lists the options. Cache: $CACHE
+'./run.sh COMMAND -h' lists the options.
+Cache: $CACHE (PINDMA_CACHE), results: $RESULTS_ROOT (PINDMA_RESULTS)
 HELP
 }
 
@@ -65,6 +67,7 @@ help_guest_options() {
   --smp N             virtual CPUs, at least 2 (default 2)
   --memory MIB        guest memory (default 1024)
   --iommu KIND        intel or none (default none)
+  --append ARGUMENTS  more for the kernel's command line
   -n                  print the QEMU command line and do nothing
   -h                  this help
 HELP
@@ -114,11 +117,11 @@ HELP
 
 OPT_KERNELS=6.12 OPT_BUILD='' OPT_QEMU='' OPT_QEMU_SRC='' OPT_SMP=2 OPT_MEMORY=1024 OPT_IOMMU=none
 OPT_TESTS=() OPT_GROUPS=() OPT_ALL='' OPT_SEED='' OPT_REPEAT='' OPT_UNTIL_FAIL='' OPT_TIMEOUT='' OPT_CASE_LIMIT=''
-OPT_BISECT='' OPT_DRY='' OPT_FULL=''
+OPT_BISECT='' OPT_DRY='' OPT_FULL='' OPT_APPEND=''
 # A QEMU to use as it is; the rig's own tests need one without the device.
 OPT_QEMU_BIN=${PINDMA_QEMU_BIN:-}
 
-GUEST_OPTIONS=(-k --build --qemu --qemu-src --smp --memory --iommu -n)
+GUEST_OPTIONS=(-k --build --qemu --qemu-src --smp --memory --iommu --append -n)
 RUN_OPTIONS=(-t -g --all --seed --repeat --until-fail --timeout --case-limit --bisect "${GUEST_OPTIONS[@]}")
 
 options_of() {
@@ -165,6 +168,7 @@ parse_options() {
         --smp) OPT_SMP=$value; need_number "$option" "$value" 2 ;;       # one CPU: device atomics would not be atomic
         --memory) OPT_MEMORY=$value; need_number "$option" "$value" 256 ;;
         --iommu) OPT_IOMMU=$value; [[ $value == intel || $value == none ]] || usage_error "--iommu '$value': intel or none." ;;
+        --append) OPT_APPEND=$value ;;
         --seed) OPT_SEED=$value; [[ $value =~ ^(0x[0-9a-fA-F]+|[0-9]+)$ ]] || usage_error "--seed '$value': a number is wanted." ;;
         --repeat) OPT_REPEAT=$value; need_number "$option" "$value" 1 ;;
         --timeout) OPT_TIMEOUT=$value; need_number "$option" "$value" 1 ;;
@@ -255,9 +259,10 @@ dry_run() {
 }
 
 results_directory() {
-    RESULTS=$ROOT/results/$(date +%Y%m%d-%H%M%S)
+    mkdir -p "$RESULTS_ROOT" 2>/dev/null || die "$EXIT_RIG" "cannot make the results directory $RESULTS_ROOT; set PINDMA_RESULTS."
+    RESULTS=$RESULTS_ROOT/$(date +%Y%m%d-%H%M%S)
     while [ -e "$RESULTS" ]; do RESULTS+=+; done
-    mkdir -p "$RESULTS" 2>/dev/null || die "$EXIT_RIG" "cannot make the results directory $RESULTS"
+    mkdir "$RESULTS" 2>/dev/null || die "$EXIT_RIG" "cannot make the results directory $RESULTS; set PINDMA_RESULTS."
 }
 
 results_info() {
@@ -274,7 +279,7 @@ results_finish() {
     local code=0
     python3 "$ROOT/tests/rig/report.py" write "$1" "${RUN_DIRS[@]}" ||
         die "$EXIT_RIG" "the results could not be written to $1"
-    ln -sfnT "${1##*/}" "$ROOT/results/last"
+    ln -sfnT "${1##*/}" "$RESULTS_ROOT/last"
     python3 "$ROOT/tests/rig/report.py" print "$1" || code=$?
     exit "$code"
 }
@@ -315,8 +320,8 @@ cmd_interactive() {
 
 cmd_report() {
     parse_options report "$@"
-    [ -e "$ROOT/results/last/summary.json" ] || die "$EXIT_RIG" "there is no run to report yet."
-    python3 "$ROOT/tests/rig/report.py" print "$(realpath "$ROOT/results/last")"
+    [ -e "$RESULTS_ROOT/last/summary.json" ] || die "$EXIT_RIG" "there is no run to report yet."
+    python3 "$ROOT/tests/rig/report.py" print "$(realpath "$RESULTS_ROOT/last")"
 }
 
 cmd_clean() {

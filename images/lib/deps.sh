@@ -24,7 +24,6 @@ DEPS_RUN=(
 )
 
 DEPS_CHECK=(
-    bats                # tests of the rig
     shellcheck          # shell scripts
     sparse              # C=2 over the modules
     perl                # checkpatch.pl

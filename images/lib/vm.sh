@@ -18,6 +18,7 @@ vm_command() {
     [ "$ACCEL" != kvm ] || cpu=host
     [ "$ACCEL $OPT_IOMMU" != "kvm intel" ] || machine=q35,kernel-irqchip=split
     [ "$OPT_IOMMU" != intel ] || arguments+=" intel_iommu=on"
+    [ -z "$OPT_APPEND" ] || arguments+=" $OPT_APPEND"
     QEMU_COMMAND=("$QEMU_BIN")
     for dir in "${FIRMWARE_DIRS[@]}"; do QEMU_COMMAND+=(-L "$dir"); done
     QEMU_COMMAND+=(
@@ -92,6 +93,8 @@ vm_accel() {
     LIMIT_BOOT=$((BOOT_LIMIT * scale))
     LIMIT_CASE=${OPT_CASE_LIMIT:-$((CASE_LIMIT * scale))}
     LIMIT_TOTAL=${OPT_TIMEOUT:-$((TOTAL_LIMIT * scale))}
+    # A guest that is not up by then will never be: "did not boot" says more than "the total limit was hit".
+    [ "$LIMIT_BOOT" -le "$LIMIT_TOTAL" ] || LIMIT_BOOT=$LIMIT_TOTAL
 }
 
 # vm_run DIR SPEC RUNNER-ARGUMENT...: boots the current kernel; what it did is in DIR/vm.json.

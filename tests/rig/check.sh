@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# "./run.sh check": the project's tests, cheap ones first. A check is a function; it passes with 0, is skipped with 77
+# (the reason is the last line it prints) and fails otherwise. Last line: N passed, N failed, N skipped.
+
+# shellcheck source-path=SCRIPTDIR
+. "$ROOT/tests/rig/known_outcomes.sh"
+
+CHECK_PASSED=0 CHECK_FAILED=0 CHECK_SKIPPED=0
+SKIP=77
+
+# check NAME FUNCTION [ARGUMENT]...
+check() {
+    local name=$1 start=$SECONDS rc=0 log took
+    log=$CACHE/check/${name//[^a-zA-Z0-9.]/_}.log
+    shift
+    [ -z "$LIVE" ] || printf '\r\033[K%s ...' "$name" >&2
+    set -m
+    (set -euo pipefail; "$@") >"$log" 2>&1 </dev/null &
+    STEP_PID=$!
+    set +m
+    wait "$STEP_PID" || rc=$?
+    STEP_PID=
+    took=$((SECONDS - start))
+    [ -z "$LIVE" ] || printf '\r\033[K' >&2
+    case $rc in
+    0) echo "ok $name ($took s)"; CHECK_PASSED=$((CHECK_PASSED + 1)) ;;
+    "$SKIP") echo "ok $name # SKIP $(tail -n 1 "$log")"; CHECK_SKIPPED=$((CHECK_SKIPPED + 1)) ;;
+    *)
+        echo "not ok $name ($took s); $log ends:"
+        tail -n 30 "$log" | cut -c1-200 | sed 's/^/    /'
+        CHECK_FAILED=$((CHECK_FAILED + 1))
+        ;;
+    esac
+}
+
+skip() { echo "$*"; exit "$SKIP"; }
+
+# ---------------------------------------------------------------------------------------------------------------
+# Sources
+
+check_shellcheck() {
+    cd "$ROOT"
+    shellcheck -x run.sh
+    shellcheck .ci/run images/init
+    find tests -name '*.sh' ! -path 'tests/rig/*' -print0 | xargs -0r shellcheck
+}
+
+check_python() { find "$ROOT/tests" -name '*.py' -print0 | PYTHONPYCACHEPREFIX=$CACHE/check xargs -0 python3 -m py_compile; }
+
+# Every file says its licence; nothing in the tree knows a package mirror.
+check_tree() {
+    local bad=0 file
+    cd "$ROOT"
+    while read -r file; do
+        case $file in LICENSE* | *.md | */expectations | *.patch) continue ;; esac
+        head -n 5 "$file" | grep -q SPDX-License-Identifier || { echo "no SPDX line: $file"; bad=1; }
+    done < <(git ls-files 2>/dev/null || find . -name results -prune -o -type f -print)
+    if grep -rnE '(deb|ftp|security)\.[a-z.]*debian\.(org|net)' run.sh images tests qemu guest --include='*' | grep -v 'check\.sh:'; then
+        echo "a mirror's host name is in the tree"
+        bad=1
+    fi
+    return "$bad"
+}
+
+# QEMU's rules for what would go into QEMU, from the source that the device is built in.
+check_qemu_style() {
+    local file rc=0
+    cd "$QEMU_BASE/pristine"
+    for file in $(cd "$ROOT/qemu" && find . -name '*.[ch]'); do
+        perl scripts/checkpatch.pl --no-tree --no-signoff --terse -f "$ROOT/qemu/$file" || rc=1
+    done
+    return "$rc"
+}
+
+# ---------------------------------------------------------------------------------------------------------------
+# Builds
+
+# Warnings are errors for our files only; other people's code is other people's.
+check_qemu_warnings() {
+    python3 - "$QEMU_BASE/build/compile_commands.json" <<'PYTHON'
+import json, shlex, subprocess, sys
+seen = failed = 0
+for entry in json.load(open(sys.argv[1])):
+    if "pindma" not in entry["file"]:
+        continue
+    seen += 1
+    words = [w for w in shlex.split(entry["command"])]
+    cut = words.index("-o")
+    del words[cut:cut + 2]
+    result = subprocess.run(words + ["-Werror", "-fsyntax-only"], cwd=entry["directory"])
+    print(entry["file"], "ok" if result.returncode == 0 else "FAILED")
+    failed += result.returncode != 0
+sys.exit(1 if failed or not seen else 0)
+PYTHON
+}
+
+check_qtest() {
+    [ -e "$ROOT/qemu/tests/qtest/pindma-test.c" ] || skip "no qtest"
+    cd "$QEMU_BASE/build"
+    qemu_environment
+    nice ninja tests/qtest/pindma-test
+    # QEMU looks for its firmware next to itself; the program from the cache is the one that the runs use.
+    printf '#!/bin/sh\nexec %q -L %q -L %q "$@"\n' "$QEMU_BIN" "${FIRMWARE_DIRS[@]}" >"$CACHE/check/qemu-system-x86_64"
+    chmod +x "$CACHE/check/qemu-system-x86_64"
+    QTEST_QEMU_BINARY=$CACHE/check/qemu-system-x86_64 timeout 300 tests/qtest/pindma-test --tap
+}
+
+# No warning in our files with W=1 and sparse; what the kernel's headers say is not ours.
+check_modules() {
+    local dir=$CACHE/check/modules-$1
+    kernel_provision "$1"
+    rm -rf "$dir"
+    modules_copy "$dir"
+    modules_make "$dir" W=1 C=2 2>&1 | tee "$dir/log"
+    if grep -E "$dir/(guest|tests)/.*(warning|error):|^(\.\./)*(guest|tests)/.*(warning|error):" "$dir/log"; then return 1; fi
+    rm -rf "$dir"
+}
+
+check_host_tests() {
+    make -C "$ROOT/tests" O="$CACHE/check/tests" check
+}
+
+check_run() { PINDMA_RESULTS=$CACHE/check/results "$ROOT/run.sh" run "$@"; }
+
+check_mutants() {
+    [ -x "$ROOT/tests/mutants/run.sh" ] || skip "no mutants"
+    "$ROOT/tests/mutants/run.sh"
+}
+
+# The same scenarios again and again: the verdicts of all repeats are those of the first round.
+check_repeats() {
+    check_run "$@"
+    python3 - "$CACHE/check/results/last/summary.json" <<'PYTHON'
+import json, re, sys
+seen, bad = {}, 0
+for case in json.load(open(sys.argv[1]))["cases"]:
+    name = (re.sub(r"/r\d+$", "", case["name"]), case["kernel"])
+    if seen.setdefault(name, case["verdict"]) != case["verdict"]:
+        print("differs:", case["name"], case["verdict"], "first:", seen[name])
+        bad = 1
+sys.exit(bad)
+PYTHON
+}
+
+# ---------------------------------------------------------------------------------------------------------------
+
+check_main() {
+    local kernel kernels=(6.1 6.12) start=$SECONDS
+    deps_install "building and running" "${DEPS_RUN[@]}"
+    deps_install "checking" "${DEPS_CHECK[@]}"
+    cache_lock
+    rm -rf "$CACHE/check" && mkdir -p "$CACHE/check"
+    provision
+    qemu_source         # a finished program needs no source, its checks do
+    for kernel in "${kernels[@]}"; do provision_kernel "$kernel"; done
+    cache_unlock
+
+    check "shellcheck" check_shellcheck
+    check "python syntax" check_python
+    check "licences, no mirror named" check_tree
+    check "QEMU checkpatch" check_qemu_style
+    check "host tests" check_host_tests
+    check "QEMU files without warnings" check_qemu_warnings
+    for kernel in "${kernels[@]}"; do check "modules $kernel, W=1 C=2" check_modules "$kernel"; done
+    check "qtest" check_qtest
+    known_outcomes
+    check "quick preset on 6.12" check_run
+    if [ -n "$OPT_FULL" ]; then
+        check "all scenarios on 6.1 and 6.12" check_run --all -k 6.1,6.12
+        check "all scenarios with intel-iommu" check_run --all --iommu intel
+        check "fork, ten times" check_repeats -g fork --repeat 10
+        check "mutants" check_mutants
+    fi
+    say "$((SECONDS - start)) s; logs: $CACHE/check"
+    echo "$CHECK_PASSED passed, $CHECK_FAILED failed, $CHECK_SKIPPED skipped"
+    [ "$CHECK_FAILED" -eq 0 ]
+}
