@@ -12,10 +12,11 @@
  *
  * Locking.  The engine holds the BQL for a batch of at most PINDMA_BATCH steps,
  * each of them an access to a page or the end of an op, and keeps nothing in
- * local variables across batches.  vCPUs run guest code without the BQL, so DMA is concurrent with all
- * guest loads and stores, but whatever a device must be ordered against
- * (registers, bus mastering, reset, FLR, the MSI-X table, invalidations of a
- * vIOMMU, vm_stop, unplug) happens under the BQL and so between two batches.
+ * local variables across batches.  vCPUs run guest code without the BQL, so DMA
+ * is concurrent with all guest loads and stores, but whatever a device must be
+ * ordered against (registers, bus mastering, reset, FLR, the MSI-X table,
+ * invalidations of a vIOMMU, vm_stop, unplug) happens under the BQL and so
+ * between two batches.
  *
  * Only RAM is accessed: a guest must not be able to reach a register of this or
  * another device, config space or a slot's power switch from inside a batch.
