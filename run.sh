@@ -103,9 +103,10 @@ HELP
     clean) printf 'Usage: ./run.sh clean\n\nDeletes the cache (%s) and says how much that was.\n' "$CACHE" ;;
     check)
         cat <<HELP
-Usage: ./run.sh check [--full]
+Usage: ./run.sh check [--full] [-t GLOB]...
 
 The project's tests, cheap ones first; a few minutes with a warm cache.
+  -t GLOB   only tests whose name matches, for example 'rig: *'
   --full    more kernels, all scenarios, repeats, mutants: what CI runs
 HELP
         ;;
@@ -128,12 +129,14 @@ options_of() {
     case $1 in
     run) echo "${RUN_OPTIONS[@]}" ;;
     shell | gdb) echo "${GUEST_OPTIONS[@]}" ;;
-    check) echo --full ;;
+    check) echo -t --full ;;
     esac
 }
 
 need_number() {
-    [[ $2 =~ ^[1-9][0-9]{0,8}$ ]] && (($2 >= $3)) || usage_error "$1 '$2': a whole number of at least $3 is wanted."
+    if [[ ! $2 =~ ^[1-9][0-9]{0,8}$ ]] || [ "$2" -lt "$3" ]; then
+        usage_error "$1 '$2': a whole number of at least $3 is wanted."
+    fi
 }
 
 parse_options() {

@@ -178,6 +178,10 @@ on_signal() {
     say "Interrupted. The cache is usable, the next run continues from here."
     exit "$1"
 }
-trap 'on_signal 130' INT
-trap 'on_signal 143' TERM
-trap 'on_signal 129' HUP
+
+default_traps() {
+    trap 'on_signal 130' INT
+    trap 'on_signal 143' TERM
+    trap 'on_signal 129' HUP
+}
+default_traps

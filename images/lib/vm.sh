@@ -99,7 +99,7 @@ vm_accel() {
 
 # vm_run DIR SPEC RUNNER-ARGUMENT...: boots the current kernel; what it did is in DIR/vm.json.
 vm_run() {
-    local dir=$1 spec=$2 rc=0 live=()
+    local dir=$1 spec=$2 rc=0 live=() pid
     shift 2
     image_with_job "$IMAGE" run "$dir/initrd" --case-limit "$LIMIT_CASE" "$@"
     vm_command initrd file:console.log
@@ -113,9 +113,11 @@ vm_run() {
     # In the background, so that a signal is handled at once; killed with this script, whatever happens to it.
     setpriv --pdeathsig TERM python3 "$ROOT/tests/rig/vm.py" --out "$dir" --kernel "$spec" --accel "$ACCEL" \
         --boot-limit "$LIMIT_BOOT" --case-limit "$LIMIT_CASE" --total-limit "$LIMIT_TOTAL" "${live[@]}" -- "${QEMU_COMMAND[@]}" &
-    VM_PID=$!
-    wait "$VM_PID" || rc=$?
-    VM_PID=
+    pid=$!
+    # Ctrl-C ends the guest, not the report of what was seen until then.
+    trap 'kill -INT "$pid" 2>/dev/null || true' INT TERM HUP
+    while kill -0 "$pid" 2>/dev/null; do rc=0; wait "$pid" || rc=$?; done
+    default_traps
     return "$rc"
 }
 

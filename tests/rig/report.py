@@ -261,7 +261,8 @@ def print_report(directory):
         if stray:
             out += ["The kernel complained outside of any case:"] + [f"    {line}" for line in stray] + [""]
         if guest["exit"] not in (0, 1, 2, 4) or guest["panic"]:
-            out += [f"The last lines of the console of {guest['name']}:"]
+            out.append(f"The last lines of the console of {guest['name']}:" if any(guest["console_tail"])
+                       else f"{guest['name']} said nothing on its console.")
             out += [f"    {line[:WIDTH - 4]}" for line in guest["console_tail"]] + [""]
     out += failures(summary["cases"], summary)
     out += skips(summary["cases"])

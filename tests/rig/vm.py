@@ -36,6 +36,7 @@ COMPLAINT = re.compile("|".join((
     r"DMA-API: .*(error|leak|overlap|not mapped|freed)", r"kmemleak: \d+ new suspected", r"stack-protector: ",
 )))
 RESULT = re.compile(r"^(ok|not ok) (\d+) ([^ #]+)(?: *# *(.*))?$")
+STAMP = re.compile(r"^\[ *\d+\.\d+\](\[ *[TC]\d+\])? ")
 SGR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -131,9 +132,9 @@ class Guest:
         # Under SYNCHRONOUS output of the console a complaint comes while its case is still in flight.
         self.console.append(line)
         if PANIC.search(line):
-            self.panic = self.panic or line.strip()
+            self.panic = self.panic or STAMP.sub("", line.strip())
         elif COMPLAINT.search(line):
-            self.complaints.append((self.in_flight, line.strip()))
+            self.complaints.append((self.in_flight, STAMP.sub("", line.strip())))
 
     def fail_in_flight(self, reason):
         if self.in_flight:
@@ -181,6 +182,9 @@ class Interrupted(Exception):
 
 
 def interrupt(signum, _frame):
+    # A terminal sends Ctrl-C to everybody, and run.sh passes it on: once is enough.
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
     raise Interrupted(signum)
 
 
