@@ -61,10 +61,14 @@ kernel_unusable() { die "$([ -n "$OPT_BISECT" ] && echo 125 || echo "$EXIT_USAGE
 # Unpacked headers name each other by absolute paths, and the build links of the modules tree do, too.
 kernel_relocate() {
     local root=$1 release=$2 headers
-    # Kernel 7.2 has its modules below usr/lib.
+    # Debian's 7.x packages have the modules below usr/lib, and the image among them.
     if [ -d "$root/usr/lib/modules" ] && [ ! -e "$root/lib/modules" ]; then
         mkdir -p "$root/lib"
         mv "$root/usr/lib/modules" "$root/lib/modules"
+    fi
+    if [ ! -e "$root/boot/vmlinuz-$release" ]; then
+        mkdir -p "$root/boot"
+        cp "$root/lib/modules/$release/vmlinuz" "$root/boot/vmlinuz-$release"
     fi
     headers=$root/usr/src/linux-headers-$release
     [ -d "$headers" ] || { echo "no headers for $release in the packages"; return 1; }
@@ -216,14 +220,17 @@ kernel_wrap() {
 exec gcc "${@/#-fmin-function-alignment=/-falign-functions=}"
 WRAPPER
     chmod +x "$root/gcc-wrapper"
-    find "$root"/usr/lib/linux-kbuild-* -type f -perm -u+x | while read -r file; do
+    find "$root"/usr/lib/linux-kbuild-* -type f -perm -u+x ! -name '*.elf' | while read -r file; do
         [ "$(head -c 4 "$file" | tail -c 3)" = ELF ] || continue
-        mv "$file" "$file.elf"
-        cat >"$file" <<WRAPPER
+        # Some only look for the program of the right architecture beside themselves and run it: those run as they are.
+        if compgen -G "$file.real-*" >/dev/null; then continue; fi
+        cp "$file" "$file.elf"
+        cat >"$root/wrapper" <<WRAPPER
 #!/bin/sh
 exec $libc/usr/lib64/ld-linux-x86-64.so.2 --library-path $libc/usr/lib/x86_64-linux-gnu $file.elf "\$@"
 WRAPPER
-        chmod +x "$file"
+        chmod +x "$root/wrapper"
+        mv "$root/wrapper" "$file"
     done
     touch "$root/wrapped"
 }
