@@ -20,7 +20,8 @@
  *
  * Only RAM is accessed: a guest must not be able to reach a register of this or
  * another device, config space or a slot's power switch from inside a batch.
- * MSIs can be aimed anywhere, so they are sent between two batches.
+ * MSIs can be aimed anywhere, even there, so they are sent between two batches,
+ * and the engine is prepared to find the device gone after one.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -101,15 +102,21 @@ struct PinDMAState {
     uint64_t mark_high;         /* of a PINDMA_REG_MARK written in halves */
 
     VMChangeStateEntry *vm_state;
-    QemuThread thread;
-    QemuCond kick;              /* with the BQL: there may be work */
-    QemuCond stopped_cond;      /* with the BQL: stopped has become true */
-    bool stopping;
-    bool stopped;
+    struct PinDMAEngine *engine;
     int64_t now;                /* QEMU_CLOCK_VIRTUAL of this batch */
     int64_t wake_ns;            /* next stamp of a paced hammer, or INT64_MAX */
     uint32_t notify;            /* vectors to be sent after the batch */
 };
+
+/*
+ * What the engine thread holds on to.  The thread is not joined: exit may run
+ * in that very thread, when a guest has aimed an MSI at the power switch of the
+ * device's own slot.
+ */
+typedef struct PinDMAEngine {
+    PinDMAState *s;             /* with the BQL: NULL once the device is gone */
+    QemuCond kick;              /* with the BQL: there may be work */
+} PinDMAEngine;
 
 /* A mistake of the guest: say so, go on. */
 #define pindma_guest_error(s, fmt, ...)                                     \
@@ -157,29 +164,33 @@ static bool pindma_can_dma(PinDMAState *s)
 }
 
 /*
- * Access a naturally aligned 8-byte word at once, so that no CPU sees half of
+ * Access a naturally aligned 4- or 8-byte word at once, so that no CPU sees half of
  * it.  pci_dma_rw() does not promise that; address_space_*_le() does, but would
  * reach MMIO as well.
  */
 static MemTxResult pindma_dma_word(PinDMAState *s, uint64_t addr,
-                                   uint64_t *val, bool write)
+                                   uint64_t *val, unsigned int size, bool write)
 {
     AddressSpace *as = pci_get_address_space(PCI_DEVICE(s));
     MemTxAttrs attrs = MEMTXATTRS_UNSPECIFIED;
-    hwaddr xlat, len = 8;
+    hwaddr xlat, len = size;
     MemTxResult r;
 
     RCU_READ_LOCK_GUARD();
     if (!memory_region_is_ram(address_space_translate(as, addr, &xlat, &len,
                                                       write, attrs)) ||
-        len < 8) {
+        len < size) {
         return MEMTX_ACCESS_ERROR;
     }
     smp_mb();   /* as dma_barrier(): after what the engine did before */
-    if (write) {
+    if (write && size == 8) {
         address_space_stq_le(as, addr, *val, attrs, &r);
-    } else {
+    } else if (write) {
+        address_space_stl_le(as, addr, *val, attrs, &r);
+    } else if (size == 8) {
         *val = address_space_ldq_le(as, addr, attrs, &r);
+    } else {
+        *val = address_space_ldl_le(as, addr, attrs, &r);
     }
     return r;
 }
@@ -197,10 +208,10 @@ static bool pindma_dma(PinDMAState *s, uint8_t kind, int queue, PinDMAOp *op,
 
     assert(len && len <= PINDMA_PAGE_SIZE -
                          (addr & (PINDMA_PAGE_SIZE - 1)));
-    if (len == 8 && QEMU_IS_ALIGNED(addr, 8)) {
-        val = ldq_le_p(buf);
-        r = pindma_dma_word(s, addr, &val, write);
-        stq_le_p(buf, val);
+    if ((len == 4 || len == 8) && QEMU_IS_ALIGNED(addr, len)) {
+        val = ldn_le_p(buf, len);
+        r = pindma_dma_word(s, addr, &val, len, write);
+        stn_le_p(buf, len, val);
     } else {
         r = pci_dma_rw(PCI_DEVICE(s), addr, buf, len,
                        write ? DMA_DIRECTION_FROM_DEVICE
@@ -378,8 +389,8 @@ static void pindma_op_reg_mr(PinDMAState *s, int qn)
     uint32_t i, n;
 
     if (!mr->pages) {
-        if (!sqe->mode || sqe->mode & ~(PINDMA_ACCESS_READ |
-                                        PINDMA_ACCESS_WRITE) ||
+        if (!sqe->key || !sqe->mode ||
+            sqe->mode & ~(PINDMA_ACCESS_READ | PINDMA_ACCESS_WRITE) ||
             sqe->offset >= PINDMA_PAGE_SIZE || !sqe->len ||
             !QEMU_IS_ALIGNED(sqe->value, 8)) {
             pindma_complete_current(s, qn, PINDMA_ST_BAD_FIELD, 0);
@@ -641,7 +652,9 @@ static void pindma_op_hammer(PinDMAState *s, int qn)
     PinDMAMR *mr;
     uint16_t status = pindma_stamp_check(s, &q->op.sqe, &mr);
 
-    if (status == PINDMA_ST_OK && q->num_hammers == PINDMA_MAX_HAMMERS) {
+    /* A slot of the completion ring must stay free, or STOP gets no turn. */
+    if (status == PINDMA_ST_OK && (q->num_hammers == PINDMA_MAX_HAMMERS ||
+                                   q->num_hammers + 3 > q->entries)) {
         status = PINDMA_ST_NO_SPACE;
     }
     if (status != PINDMA_ST_OK) {
@@ -872,10 +885,15 @@ static bool pindma_engine_turn(PinDMAState *s, unsigned int *budget)
     return progress;
 }
 
-/* Returns how long there will be nothing to do, ns: 0 for not at all. */
-static int64_t pindma_engine_batch(PinDMAState *s)
+/*
+ * Returns how long there will be nothing to do, ns: 0 for not at all.  The
+ * device may be gone then.
+ */
+static int64_t pindma_engine_batch(PinDMAEngine *engine)
 {
+    PinDMAState *s = engine->s;
     unsigned int budget = PINDMA_BATCH;
+    int64_t idle_ns = INT64_MAX;
     uint32_t notify;
     int i;
 
@@ -887,32 +905,39 @@ static int64_t pindma_engine_batch(PinDMAState *s)
     while (budget && pindma_engine_turn(s, &budget)) {
         /* the budget bounds it */
     }
+    if (!budget) {
+        idle_ns = 0;
+    } else if (s->wake_ns != INT64_MAX) {
+        idle_ns = s->wake_ns - s->now;
+    }
     notify = s->notify;
     s->notify = 0;
-    for (i = 0; i < PINDMA_NUM_QUEUES; i++) {
+    object_ref(OBJECT(s));
+    for (i = 0; i < PINDMA_NUM_QUEUES && engine->s; i++) {
         if (notify & (1u << i)) {
             msix_notify(PCI_DEVICE(s), i);
         }
     }
-    if (!budget) {
-        return 0;
-    }
-    return s->wake_ns == INT64_MAX ? INT64_MAX : s->wake_ns - s->now;
+    object_unref(OBJECT(s));
+    return idle_ns;
 }
 
 static void *pindma_engine_thread(void *opaque)
 {
-    PinDMAState *s = opaque;
+    PinDMAEngine *engine = opaque;
 
     rcu_register_thread();
     bql_lock();
-    while (!s->stopping) {
-        int64_t idle_ns = pindma_engine_batch(s);
+    while (engine->s) {
+        int64_t idle_ns = pindma_engine_batch(engine);
 
+        if (!engine->s) {
+            break;
+        }
         if (idle_ns == INT64_MAX) {
-            qemu_cond_wait_bql(&s->kick);
+            qemu_cond_wait_bql(&engine->kick);
         } else if (idle_ns >= SCALE_MS) {
-            qemu_cond_timedwait_bql(&s->kick, 1);
+            qemu_cond_timedwait_bql(&engine->kick, 1);
         } else {
             bql_unlock();
             if (idle_ns) {
@@ -921,16 +946,37 @@ static void *pindma_engine_thread(void *opaque)
             bql_lock();
         }
     }
-    s->stopped = true;
-    qemu_cond_signal(&s->stopped_cond);
     bql_unlock();
     rcu_unregister_thread();
+    qemu_cond_destroy(&engine->kick);
+    g_free(engine);
     return NULL;
+}
+
+static void pindma_engine_start(PinDMAState *s)
+{
+    QemuThread thread;
+
+    s->engine = g_new0(PinDMAEngine, 1);
+    s->engine->s = s;
+    qemu_cond_init(&s->engine->kick);
+    qemu_thread_create(&thread, "pindma", pindma_engine_thread, s->engine,
+                       QEMU_THREAD_DETACHED);
+}
+
+/* No batch runs now, as the BQL is held, and none will follow. */
+static void pindma_engine_stop(PinDMAState *s)
+{
+    s->engine->s = NULL;
+    qemu_cond_signal(&s->engine->kick);
+    s->engine = NULL;
 }
 
 static void pindma_kick(PinDMAState *s)
 {
-    qemu_cond_signal(&s->kick);
+    if (s->engine) {
+        qemu_cond_signal(&s->engine->kick);
+    }
 }
 
 static void pindma_vm_state_change(void *opaque, bool running, RunState state)
@@ -1078,7 +1124,8 @@ static void pindma_queue_write(PinDMAState *s, unsigned int qn, hwaddr reg,
                                uint64_t val)
 {
     PinDMAQueue *q = &s->queues[qn];
-    bool setup = reg < PINDMA_QUEUE_ENABLE;
+    bool setup = reg < PINDMA_QUEUE_ENABLE ||
+                 (reg == PINDMA_QUEUE_ENABLE && val & 1);
 
     if (setup && q->enabled) {
         pindma_guest_error(s, "queue %u: set up while enabled", qn);
@@ -1234,32 +1281,18 @@ static void pindma_realize(PCIDevice *pdev, Error **errp)
     } else {
         pcie_cap_flr_init(pdev);
     }
-    qemu_cond_init(&s->kick);
-    qemu_cond_init(&s->stopped_cond);
     s->vm_state = qdev_add_vm_change_state_handler(DEVICE(s),
                                                    pindma_vm_state_change, s);
-    qemu_thread_create(&s->thread, "pindma", pindma_engine_thread, s,
-                       QEMU_THREAD_JOINABLE);
+    pindma_engine_start(s);
 }
 
 static void pindma_exit(PCIDevice *pdev)
 {
     PinDMAState *s = PINDMA(pdev);
 
-    /*
-     * The engine may be waiting for the BQL, so do not join it with the BQL
-     * held: wait, which drops it, until the engine will not take it again.
-     */
-    s->stopping = true;
-    pindma_kick(s);
-    while (!s->stopped) {
-        qemu_cond_wait_bql(&s->stopped_cond);
-    }
-    qemu_thread_join(&s->thread);
+    pindma_engine_stop(s);
     qemu_del_vm_change_state_handler(s->vm_state);
     pindma_reset(s);
-    qemu_cond_destroy(&s->kick);
-    qemu_cond_destroy(&s->stopped_cond);
     if (pci_is_express(pdev)) {
         pcie_cap_exit(pdev);
     }

@@ -775,6 +775,8 @@ static void test_queue_setup_while_enabled(void)
     g_assert_cmpuint(reg4(t, regs + PINDMA_QUEUE_ENTRIES), ==,
                      t->q[IO].entries);
     run_ok(t, OP(NOP));
+    set4(t, regs + PINDMA_QUEUE_ENABLE, 1);     /* it is, and goes on */
+    run_ok(t, OP(NOP));
     rig_free(t);
 }
 
@@ -1292,6 +1294,7 @@ static void test_reg_mr_errors(void)
     } rows[] = {
 #define MR_ROW(st, res, ...) \
         { PINDMA_ST_##st, res, OP(REG_MR, __VA_ARGS__) }
+        MR_ROW(BAD_FIELD, 0, .value = good, .len = 8, .mode = RW),
         MR_ROW(BAD_FIELD, 0, .key = 2, .value = good, .len = 8),
         MR_ROW(BAD_FIELD, 0, .key = 2, .value = good, .len = 8, .mode = 4),
         MR_ROW(BAD_FIELD, 0, .key = 2, .value = good, .len = 8, .mode = 0x83),
@@ -1643,6 +1646,30 @@ static void test_hammer_many(void)
         g_free(mr[i]);
     }
     rig_free(t);
+}
+
+/*
+ * As many as the ring has room for: one slot stays free, so that STOP has its
+ * turn.  Red: the comparison with q->entries in pindma_op_hammer().
+ */
+static void test_hammer_small_ring(void)
+{
+    Rig *t = rig_new(true);
+    MR *mr = mr_new(t, 1, 1, 0, 0, RW);
+    uint64_t tag[2];
+    int i;
+
+    queue_setup(t, IO, 4);
+    for (i = 0; i < ARRAY_SIZE(tag); i++) {
+        tag[i] = start(t, IO, OP(HAMMER, .key = 1, .len = 8, .rate = 1));
+    }
+    g_assert_cmpuint(run(t, OP(HAMMER, .key = 1, .len = 8, .rate = 1)).status,
+                     ==, PINDMA_ST_NO_SPACE);
+    for (i = 0; i < ARRAY_SIZE(tag); i++) {
+        hammer_stop(t, tag[i]);
+    }
+    rig_free(t);
+    g_free(mr);
 }
 
 /*
@@ -2191,7 +2218,7 @@ static void test_reset_frees(void)
     for (round = 0; round < 2; round++) {
         queue_setup(t, ADMIN, 4 * mrs);
         for (i = 0; i < mrs; i++) {
-            post(t, ADMIN, OP(REG_MR, .mode = RW, .key = i + round * mrs,
+            post(t, ADMIN, OP(REG_MR, .mode = RW, .key = i + (round + 1) * mrs,
                               .len = 1, .value = list));
         }
         ring(t, ADMIN);
@@ -2231,8 +2258,8 @@ static void slot_control(Rig *t, uint16_t val)
 }
 
 /*
- * The device goes while it writes, and comes again.  Red: s->stopping = true in
- * pindma_exit() (it never goes), or the wait and the join there (QEMU dies).
+ * The device goes while it writes, and comes again.  Red: pindma_engine_stop()
+ * in pindma_exit() (QEMU dies).
  */
 static void test_unplug(const void *express)
 {
@@ -2264,6 +2291,39 @@ static void test_unplug(const void *express)
         queues_setup(t);
         mr_register(t, mr, RW);
     }
+    rig_free(t);
+    g_free(mr);
+}
+
+#define MMCONFIG            0xb0000000u
+#define MCH_PCIEXBAR        0x60
+
+/*
+ * The interrupt of the device's own op switches its slot off, so that the
+ * engine unplugs the device that it works for.  Red: wait for the engine in
+ * pindma_exit() (QEMU hangs); engine->s in the loop over the vectors, or the
+ * reference held there (QEMU dies).
+ */
+static void test_unplug_by_own_msi(void)
+{
+    Rig *t = rig_new(true);
+    MR *mr = mr_new(t, 1, MR_PAGES, 0, 0, RW);
+    QPCIDevice *mch = qpci_device_find(t->bus, QPCI_DEVFN(0, 0));
+    uint8_t cap = qpci_find_capability(t->port, PCI_CAP_ID_EXP, 0);
+    uint64_t entry = msix_vector(t, IO);
+
+    qpci_config_writel(mch, MCH_PCIEXBAR, MMCONFIG | 1);
+    qpci_msix_enable(t->dev);
+    msix_setup(t, IO, MMCONFIG + (PORT_DEVFN << 12) + cap + PCI_EXP_SLTCTL);
+    qpci_io_writel(t->dev, t->dev->msix_table_bar, entry + PCI_MSIX_ENTRY_DATA,
+                   PCI_EXP_SLTCTL_PWR_OFF | PCI_EXP_SLTCTL_PWR_IND_OFF);
+    in_flight(t, mr);
+    post(t, IO, OP(NOP));
+    ring(t, IO);
+    qtest_qmp_eventwait(t->qts, "DEVICE_DELETED");
+    memory_must_stand_still(t, mr);
+    g_assert_cmphex(qpci_config_readw(t->dev, PCI_VENDOR_ID), ==, 0xffff);
+    g_free(mch);
     rig_free(t);
     g_free(mr);
 }
@@ -2339,9 +2399,11 @@ int main(int argc, char **argv)
     qtest_add_func("/pindma/garbage", test_garbage);
     qtest_add_func("/pindma/hammer/rate", test_hammer_rate);
     qtest_add_func("/pindma/hammer/many", test_hammer_many);
+    qtest_add_func("/pindma/hammer/small-ring", test_hammer_small_ring);
     qtest_add_func("/pindma/dereg-mr", test_dereg_mr);
     qtest_add_func("/pindma/journal", test_journal);
     qtest_add_func("/pindma/reset-frees", test_reset_frees);
+    qtest_add_func("/pindma/unplug-by-own-msi", test_unplug_by_own_msi);
     qtest_add_func("/pindma/quit", test_quit);
     ret = g_test_run();
     unlink(firmware());

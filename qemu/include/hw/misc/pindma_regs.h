@@ -163,7 +163,7 @@ struct pindma_sqe {
 #define PINDMA_ORDER_RANDOM     2   /* xorshift64 of seed, 0 is taken as 1 */
 
 /*
- * REG_MR makes memory known under key.  value is the bus address (8-byte
+ * REG_MR makes memory known under key, which is not 0.  value is the bus address (8-byte
  * aligned) of a list of 8-byte bus addresses of pages (page aligned); the
  * device copies it, so that it may be freed once the op has completed.  offset
  * (below PINDMA_PAGE_SIZE) is where the mr begins in its first page.  The low
