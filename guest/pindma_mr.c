@@ -267,8 +267,7 @@ err_free:
 void pindma_mr_destroy(struct pindma_mr *mr)
 {
 	pindma_mr_deregister(mr);
-	if (!mr->pd->gone)
-		pindma_dev_mark(mr->pd, PINDMA_MARK_UNPIN | mr->key);
+	pindma_dev_mark(mr->pd, PINDMA_MARK_UNPIN | mr->key);
 	pindma_mr_unmap(mr);
 	pindma_mr_unpin(mr);
 	pindma_mr_uncharge(mr);

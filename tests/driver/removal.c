@@ -56,6 +56,8 @@ static void unbind(struct test *t)
 	struct pindma_completion c;
 	char name[256];
 	uint64_t first = 0;
+	bool unpinned = false;
+	uint32_t mr;
 	int n, i;
 
 	test_alloc(t);
@@ -71,15 +73,20 @@ static void unbind(struct test *t)
 	CHECK(t, poll(&pfd, 1, 1000) == 1 && pfd.revents & POLLHUP);
 	CHECK(t, pindma_wait(t->dev, &c, 1, 1000) == -ENODEV);
 	pindma_close(t->dev);
+	mr = t->mr;
 	t->mr = 0;
 
 	write_file(t, DRIVER "bind", name);
 	test_open(t);
 	n = pindma_read_journal(t->dev, &first, e, ARRAY_SIZE(e), NULL);
 	CHECK(t, n > 0);
-	for (i = n - 1; i >= 0 && e[i].kind != PINDMA_JOURNAL_RESET; i--)
-		CHECK(t, e[i].kind != PINDMA_JOURNAL_WRITE);
-	CHECK(t, i >= 0);
+	for (i = 0; i < n; i++) {
+		unpinned |= e[i].kind == PINDMA_JOURNAL_MARK &&
+			    e[i].value == (PINDMA_MARK_UNPIN | mr);
+		CHECK(t, !(unpinned && e[i].kind == PINDMA_JOURNAL_WRITE &&
+			   e[i].key == mr));
+	}
+	CHECK(t, unpinned);
 	test_kept(t);
 }
 

@@ -33,7 +33,7 @@ survives() {
         why="exit code $code, not 1; its log ends:"$'\n'"$(tail -n 15 "$scratch/log" | sed 's/^/    /')"
         return 0
     fi
-    why=$(sed -n "s|^ *not ok [0-9]* $red\( \|\$\)|$red |p" "$tree/results/last/results.ktap" | head -n 1)
+    why=$(sed -n "s,^ *not ok [0-9]* \($red\)\(.*\),\1\2,p" "$tree/results/last/results.ktap" | head -n 1)
     [ -n "$why" ] && return 1
     why="exit code 1, but $red is not red"
 }
