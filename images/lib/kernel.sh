@@ -157,7 +157,7 @@ kernel_stock() {
 
 # A .deb needs headers of the same release: next to it (as "make bindeb-pkg" leaves them), else from the archive.
 kernel_deb() {
-    local deb=$1 set='' candidate beside
+    local deb=$1 set='' candidate
     KERNEL_RELEASE=$(dpkg-deb -f "$deb" Package)
     KERNEL_RELEASE=${KERNEL_RELEASE#linux-image-}
     KERNEL_RELEASE=${KERNEL_RELEASE%-unsigned}
@@ -165,9 +165,8 @@ kernel_deb() {
     kernel_unpacked
     if [ ! -e "$KERNEL_ROOT/complete" ]; then
         cache_need 700 "kernel $KERNEL_RELEASE with its headers"
-        beside=$(find "${deb%/*}" -maxdepth 1 -name "linux-headers-${KERNEL_RELEASE}_*.deb" -print -quit)
-        if [ -n "$beside" ]; then
-            step kernel-deb "Unpacking kernel $KERNEL_RELEASE" kernel_unpack - "$KERNEL_RELEASE" "$KERNEL_ROOT" "$deb" "$beside"
+        if headers_beside "$deb"; then
+            step kernel-deb "Unpacking kernel $KERNEL_RELEASE" kernel_unpack - "$KERNEL_RELEASE" "$KERNEL_ROOT" "$deb" "${HEADERS[@]}"
         else
             for candidate in $(printf '%s\n' "$(host_release)" bookworm trixie trixie-backports bullseye | awk '!seen[$0]++'); do
                 apt_newest "$candidate" "linux-headers-${KERNEL_RELEASE//[.+]/\\&}"
@@ -179,6 +178,19 @@ kernel_deb() {
         fi
     fi
     kernel_toolchain "$KERNEL_RELEASE"
+}
+
+# headers_beside DEB: HEADERS, the header package next to it with the two that Debian's own depend on, if all are there.
+headers_beside() {
+    local dir=${1%/*} part file
+    file=$(find "$dir" -maxdepth 1 -name "linux-headers-${KERNEL_RELEASE}_*.deb" -print -quit)
+    [ -n "$file" ] || return 1
+    HEADERS=("$file")
+    for part in $(dpkg-deb -f "$file" Depends | tr ',' '\n' | sed -nE 's/^ *(linux-headers-[^ ]*-common|linux-kbuild-[^ ]*).*/\1/p'); do
+        file=$(find "$dir" -maxdepth 1 -name "${part}_*.deb" -print -quit)
+        [ -n "$file" ] || return 1
+        HEADERS+=("$file")
+    done
 }
 
 # The image from the user's file, the headers from the archive.
