@@ -776,6 +776,7 @@ static void test_queue_setup_while_enabled(void)
                      t->q[IO].entries);
     run_ok(t, OP(NOP));
     set4(t, regs + PINDMA_QUEUE_ENABLE, 1);     /* it is, and goes on */
+    g_assert_cmpuint(reg4(t, regs + PINDMA_QUEUE_SQ_HEAD), ==, 1);
     run_ok(t, OP(NOP));
     rig_free(t);
 }
