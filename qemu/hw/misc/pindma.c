@@ -164,9 +164,9 @@ static bool pindma_can_dma(PinDMAState *s)
 }
 
 /*
- * Access a naturally aligned 4- or 8-byte word at once, so that no CPU sees half of
- * it.  pci_dma_rw() does not promise that; address_space_*_le() does, but would
- * reach MMIO as well.
+ * Access a naturally aligned 4- or 8-byte word at once, so that no CPU sees half
+ * of it.  pci_dma_rw() does not promise that; address_space_*_le() does, but
+ * would reach MMIO as well.
  */
 static MemTxResult pindma_dma_word(PinDMAState *s, uint64_t addr,
                                    uint64_t *val, unsigned int size, bool write)
