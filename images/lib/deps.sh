@@ -27,6 +27,7 @@ DEPS_CHECK=(
     shellcheck          # shell scripts
     sparse              # C=2 over the modules
     perl                # checkpatch.pl
+    g++                 # the headers are C++, too
 )
 
 dep_installed() {

@@ -65,6 +65,7 @@ image_build() {
     dir=$root/lib/modules/$KERNEL_RELEASE
     mkdir -p "$dir/kernel" "$dir/extra"
     modules=$(image_module_paths)
+    : >"$root/etc/modules"          # empty if all of them are built in
     for path in $modules; do
         case $path in
         *.xz) xz -dc "$path" >"$dir/kernel/$(basename "$path" .xz)" ;;

@@ -59,7 +59,7 @@ check_tree() {
     cd "$ROOT"
     while read -r file; do
         case $file in LICENSE* | *.md | */expectations | *.patch) continue ;; esac
-        head -n 20 "$file" | grep -q SPDX-License-Identifier || { echo "no SPDX line: $file"; bad=1; }
+        head -n 60 "$file" | grep -q SPDX-License-Identifier || { echo "no SPDX line: $file"; bad=1; }
     done < <(git ls-files 2>/dev/null || find . -name results -prune -o -type f -print)
     if grep -rnE '(deb|ftp|security)\.[a-z.]*debian\.(org|net)' run.sh images tests qemu guest --include='*' | grep -v 'check\.sh:'; then
         echo "a mirror's host name is in the tree"
