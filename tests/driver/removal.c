@@ -51,14 +51,10 @@ static bool stamps_go_on(struct test *t, unsigned int ms)
 
 static void unbind(struct test *t)
 {
-	static struct pindma_journal_entry e[16384];
 	struct pollfd pfd = { .events = POLLIN };
 	struct pindma_completion c;
 	char name[256];
-	uint64_t first = 0;
-	bool unpinned = false;
 	uint32_t mr;
-	int n, i;
 
 	test_alloc(t);
 	test_open(t);
@@ -78,15 +74,7 @@ static void unbind(struct test *t)
 
 	write_file(t, DRIVER "bind", name);
 	test_open(t);
-	n = pindma_read_journal(t->dev, &first, e, ARRAY_SIZE(e), NULL);
-	CHECK(t, n > 0);
-	for (i = 0; i < n; i++) {
-		unpinned |= e[i].kind == PINDMA_JOURNAL_MARK &&
-			    e[i].value == (PINDMA_MARK_UNPIN | mr);
-		CHECK(t, !(unpinned && e[i].kind == PINDMA_JOURNAL_WRITE &&
-			   e[i].key == mr));
-	}
-	CHECK(t, unpinned);
+	test_check_unpinned(t, mr);
 	test_kept(t);
 }
 

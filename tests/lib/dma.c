@@ -9,6 +9,9 @@
 /* A host that is busy may not run QEMU for a while. */
 #define OP_TIMEOUT_MS	10000
 
+/* As many as the device keeps. */
+#define JOURNAL_ENTRIES	16384
+
 #define MAX_STEPS	64
 static const char *steps[MAX_STEPS];
 static unsigned int nr_steps;
@@ -206,7 +209,7 @@ static const char *step_of(const struct pindma_journal_entry *e)
 /* The last events that the device's journal has of this mr, oldest first. */
 void test_timeline(struct test *t)
 {
-	static struct pindma_journal_entry e[16384];
+	static struct pindma_journal_entry e[JOURNAL_ENTRIES];
 	enum { MAX_SHOWN = 12 };
 	int shown[MAX_SHOWN], nr = 0, n, i;
 	uint64_t first = 0, t0;
@@ -234,4 +237,43 @@ void test_timeline(struct test *t)
 				  (unsigned long long)(j->addr / PAGE_SIZE),
 				  (unsigned long long)j->tag);
 	}
+}
+
+/*
+ * The mr is gone: the journal must have the driver's mark of the unpin, and no
+ * access to the mr behind it.
+ */
+void test_check_unpinned(struct test *t, uint32_t mr)
+{
+	static struct pindma_journal_entry e[JOURNAL_ENTRIES];
+	unsigned int before = 0, after = 0;
+	uint64_t first = 0, unpinned = 0;
+	int n, i;
+
+	n = pindma_read_journal(t->dev, &first, e, ARRAY_SIZE(e), NULL);
+	if (n < 0)
+		test_error(t, "cannot read the journal: %s", strerror(-n));
+	for (i = 0; i < n; i++) {
+		bool access = (e[i].kind == PINDMA_JOURNAL_READ ||
+			       e[i].kind == PINDMA_JOURNAL_WRITE) &&
+			      e[i].key == mr;
+
+		if (e[i].kind == PINDMA_JOURNAL_MARK &&
+		    e[i].value == (PINDMA_MARK_UNPIN | mr))
+			unpinned = e[i].seq;
+		before += access && !unpinned;
+		after += access && unpinned;
+	}
+	if (!unpinned && first > 1)
+		test_lost(t, "the unpin is no more among the last %d entries of the journal: %u of them are accesses to the mr",
+			  n, before);
+	if (!unpinned)
+		test_lost(t, "the mr was not unpinned");
+	test_note(t, "journal: unpinned at %llu, %u accesses to the mr before, %u after",
+		  (unsigned long long)unpinned, before, after);
+	if (after)
+		test_lost(t, "%u accesses to the mr after it was unpinned (journal entry %llu)",
+			  after, (unsigned long long)unpinned);
+	if (!before)
+		test_error(t, "no access to the mr is in the journal: the hammer did not run");
 }

@@ -129,6 +129,7 @@ uint64_t test_start_hammer(struct test *t, uint32_t rate);
 void test_stop_hammer(struct test *t, uint64_t user_data);
 void test_step(struct test *t, const char *what);
 void test_timeline(struct test *t);
+void test_check_unpinned(struct test *t, uint32_t mr);
 
 /* oracle.c */
 struct peer {

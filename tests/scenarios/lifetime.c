@@ -54,44 +54,6 @@ static void wait_for_stamps(struct test *t)
 			test_error(t, "the hammer does not write");
 }
 
-/* Read the journal from behind the last thing known, and judge. */
-static void check_journal(struct test *t, uint32_t mr)
-{
-	static struct pindma_journal_entry e[16384];
-	uint64_t first = 0, unpinned = 0, last = 0;
-	unsigned int before = 0, after = 0;
-	int n, i;
-
-	n = pindma_read_journal(t->dev, &first, e, ARRAY_SIZE(e), NULL);
-	if (n < 0)
-		test_error(t, "cannot read the journal: %s", strerror(-n));
-	for (i = 0; i < n; i++) {
-		bool access = (e[i].kind == PINDMA_JOURNAL_READ ||
-			       e[i].kind == PINDMA_JOURNAL_WRITE) &&
-			      e[i].key == mr;
-
-		if (e[i].kind == PINDMA_JOURNAL_MARK &&
-		    e[i].value == (PINDMA_MARK_UNPIN | mr))
-			unpinned = e[i].seq;
-		if (access && unpinned) {
-			last = e[i].seq;
-			after++;
-		}
-		before += access && !unpinned;
-	}
-	if (!unpinned)
-		test_lost(t, "the mr was not unpinned (%u accesses in the journal, which holds %d entries)",
-			  before, n);
-	test_note(t, "journal: unpinned at %llu, %u accesses to the mr before, %u after",
-		  (unsigned long long)unpinned, before, after);
-	if (after)
-		test_lost(t, "%u accesses after the unpin at journal entry %llu, the last at %llu",
-			  after, (unsigned long long)unpinned,
-			  (unsigned long long)last);
-	if (!before)
-		test_error(t, "no access to the mr is in the journal: the hammer did not run");
-}
-
 enum end { END_KILL, END_EXIT, END_EXEC };
 
 /* The process that is about to end: its hammer is at work when mr is set. */
@@ -148,7 +110,7 @@ static void end_of_process(struct test *t, enum end how)
 		test_lost(t, "the process took %.0f ms to end",
 			  now_ms() - start);
 	test_open(t);
-	check_journal(t, s->mr);
+	test_check_unpinned(t, s->mr);
 	test_kept(t);
 }
 
@@ -200,7 +162,7 @@ static void munmap_(struct test *t)
 	test_stop_hammer(t, hammer);
 	if (pindma_dereg_mr(t->dev, mr))
 		test_error(t, "the mr cannot be deregistered");
-	check_journal(t, mr);
+	test_check_unpinned(t, mr);
 	test_kept(t);
 }
 
