@@ -96,8 +96,9 @@ wait_for() {
 hanging_run() {
     RIG_RESULTS=$CACHE/check/$1
     rm -rf "$RIG_RESULTS"
-    set -m          # else the shell would make it deaf to SIGINT
-    PINDMA_RESULTS=$RIG_RESULTS "$ROOT/run.sh" run -t selftest.hang --case-limit 120 >"$CACHE/check/$1.out" 2>&1 &
+    set -m
+    # A shell cannot trap what was ignored when it started, as SIGINT is in whatever CI starts in the background.
+    PINDMA_RESULTS=$RIG_RESULTS env --default-signal=INT "$ROOT/run.sh" run -t selftest.hang --case-limit 120 >"$CACHE/check/$1.out" 2>&1 &
     RIG_PID=$!
     set +m
     wait_for "$(compgen -G "$RIG_RESULTS/2*" || until compgen -G "$RIG_RESULTS/2*"; do sleep 0.1; done)/stream.log" '^# start'
