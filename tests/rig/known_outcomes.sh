@@ -158,27 +158,32 @@ outcome_usage_is_cheap() {
     [ ! -e "$CACHE/check/none" ]
 }
 
-can_unshare() { unshare "$@" true 2>/dev/null || skip "this system does not let us: unshare $*"; }
+# without KIND: UNSHARE, a command that runs another without network (-n) or with mounts of its own (-m).
+without() {
+    UNSHARE=(unshare "$1")
+    [ "$(id -u)" -eq 0 ] || UNSHARE+=(-r)
+    "${UNSHARE[@]}" true 2>/dev/null || skip "this system does not let us: ${UNSHARE[*]}"
+}
 
 outcome_no_network_warm() {
-    can_unshare -rn
-    expect 0 '^PASS: 1 ok' unshare -rn env PINDMA_RESULTS="$CACHE/check/results" "$ROOT/run.sh" run -t selftest.pass
+    without -n
+    expect 0 '^PASS: 1 ok' "${UNSHARE[@]}" env PINDMA_RESULTS="$CACHE/check/results" "$ROOT/run.sh" run -t selftest.pass
 }
 
 outcome_no_network_cold() {
-    can_unshare -rn
+    without -n
     expect 99 'Fetching the package lists .* failed' \
-        unshare -rn env PINDMA_CACHE="$CACHE/check/cold" "$ROOT/run.sh" run -t selftest.pass
+        "${UNSHARE[@]}" env PINDMA_CACHE="$CACHE/check/cold" "$ROOT/run.sh" run -t selftest.pass
 }
 
 outcome_disk_full() {
     local dir=$CACHE/check/small size
-    can_unshare -rm
+    without -m
     mkdir -p "$dir"
     # Too small from the start; large enough for the first look, but not for the package lists.
     # shellcheck disable=SC2016 # the inner shell expands
     for size in 64m 210m; do
-        expect 99 'no space' unshare -rm sh -c 'mount -t tmpfs -o size="$3" small "$1" && PINDMA_CACHE="$1" "$2/run.sh" run -t selftest.pass' \
+        expect 99 'no space' "${UNSHARE[@]}" sh -c 'mount -t tmpfs -o size="$3" small "$1" && PINDMA_CACHE="$1" "$2/run.sh" run -t selftest.pass' \
             sh "$dir" "$ROOT" "$size"
     done
 }
