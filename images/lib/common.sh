@@ -101,7 +101,7 @@ cache_unlock() {
 }
 
 no_space() {
-    die "$EXIT_RIG" "no space left in $CACHE while $1: $(cache_free_mib) MiB are free, a first run needs about $SETUP_MIB MiB." \
+    die "$EXIT_RIG" "no space left in $CACHE ($1): $(cache_free_mib) MiB are free, a first run needs about $SETUP_MIB MiB." \
         "Free some, or set PINDMA_CACHE to a directory on a larger disk. The next run continues from here."
 }
 
