@@ -229,12 +229,12 @@ void test_timeline(struct test *t)
 			test_note(t, "journal %llu  +%.3f ms  -- %s --",
 				  (unsigned long long)j->seq, ms, step_of(j));
 		else
-			test_note(t, "journal %llu  +%.3f ms  %s 0x%llx, mr+0x%llx, frame 0x%llx, op 0x%llx",
+			test_note(t, "journal %llu  +%.3f ms  %s 0x%llx, mr+0x%llx, bus address 0x%llx, op 0x%llx",
 				  (unsigned long long)j->seq, ms,
 				  kind_name(j->kind),
 				  (unsigned long long)j->value,
 				  (unsigned long long)j->offset,
-				  (unsigned long long)(j->addr / PAGE_SIZE),
+				  (unsigned long long)j->addr,
 				  (unsigned long long)j->tag);
 	}
 }
