@@ -110,13 +110,20 @@ qemu_environment() {
     [ -z "$QEMU_PYTHON_TREE" ] || export PYTHONPATH=$QEMU_PYTHON_TREE/usr/lib/python3/dist-packages
 }
 
-qemu_build() {
-    local base=$1 key=$2
+# qemu_ninja BASE TARGET: the build tree brought up to date as far as one target needs.
+qemu_ninja() {
+    local base=$1
     qemu_environment
     qemu_overlay "$base"
     [ -e "$base/build/configured" ] || qemu_configure "$base"
     cd "$base/build"
-    nice ninja qemu-system-x86_64
+    nice ninja "$2"
+}
+
+qemu_build() {
+    local base=$1 key=$2
+    qemu_ninja "$base" qemu-system-x86_64
+    cd "$base/build"
     mkdir -p "$CACHE/tmp/bin"
     cp qemu-system-x86_64 "$CACHE/tmp/bin/"
     in_place "$CACHE/tmp/bin" "$CACHE/qemu/bin/$key"
@@ -133,7 +140,7 @@ qemu_python_tree() {
     QEMU_PYTHON_TREE=$TREE
 }
 
-# qemu_source: QEMU_BASE with a complete pristine tree, QEMU_NAME.
+# qemu_source: QEMU_BASE with complete pristine and src trees, QEMU_NAME, QEMU_STATE, QEMU_PYTHON_TREE.
 qemu_source() {
     if [ -n "$OPT_QEMU_SRC" ]; then
         QEMU_NAME="$(cat "$OPT_QEMU_SRC/VERSION") in $OPT_QEMU_SRC"
@@ -165,6 +172,7 @@ qemu_source() {
         in_place "$CACHE/tmp/src" "$QEMU_BASE/src"
     fi
     printf '%s\n' "$QEMU_STATE" >"$QEMU_BASE/state"
+    qemu_python_tree "$QEMU_BASE"
 }
 
 # A tree in work changes by its files' times and sizes, not only by its commits.
@@ -194,7 +202,6 @@ qemu_provision() {
     if [ -z "$state" ] || [ ! -x "$CACHE/qemu/bin/$QEMU_KEY/qemu-system-x86_64" ]; then
         qemu_source
         QEMU_KEY=$(hash_text "$QEMU_STATE" "$overlay" "${QEMU_FLAGS[*]}")
-        qemu_python_tree "$QEMU_BASE"
         cache_need 400 "the build of QEMU"
         step qemu-build "Building QEMU ${QEMU_NAME} with the pindma device" qemu_build "$QEMU_BASE" "$QEMU_KEY"
         qemu_forget_old
