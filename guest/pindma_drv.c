@@ -43,25 +43,30 @@ static void pindma_dev_reset(struct pindma_dev *pd)
 
 /*
  * The device does not answer. A reset makes unpinning safe; it also ends the
- * ops of all files, so that they fail from now on.
+ * ops of all files, which fail from now on.
  */
 void pindma_dev_fail(struct pindma_dev *pd, const char *why)
 {
 	int i;
 
 	dev_err(&pd->pdev->dev, "%s: reset, rebind the driver to go on\n", why);
-	WRITE_ONCE(pd->failed, true);
 	pindma_dev_reset(pd);
+	/* Whoever sees this may unpin, so it comes after the reset. */
+	smp_store_release(&pd->failed, true);
 	for (i = 0; i < PINDMA_NUM_QUEUES; i++)
 		pindma_queue_flush(&pd->queues[i]);
+	wake_up_all(&pd->dead_wait);
 }
 
-/* The error of a system call on a device in this state. Holds gone_sem. */
+/*
+ * The error of a system call on a device in this state. Whoever holds gone_sem
+ * may touch the hardware if it is 0. If it is not, the device has been reset.
+ */
 int pindma_dev_status(struct pindma_dev *pd)
 {
-	if (pd->gone)
+	if (READ_ONCE(pd->gone))
 		return -ENODEV;
-	return READ_ONCE(pd->failed) ? -EIO : 0;
+	return smp_load_acquire(&pd->failed) ? -EIO : 0;
 }
 
 /* Write a mark into the device's journal. */
@@ -132,6 +137,7 @@ static int pindma_init_queues(struct pindma_dev *pd)
 		ret = request_irq(pci_irq_vector(pdev, i), pindma_queue_irq, 0,
 				  pd->misc.name, &pd->queues[i]);
 		if (ret) {
+			pindma_dev_reset(pd);
 			pindma_queue_free(&pd->queues[i]);
 			goto err_queues;
 		}
@@ -172,6 +178,7 @@ static struct pindma_dev *pindma_dev_alloc(struct pci_dev *pdev)
 	mutex_init(&pd->admin_lock);
 	mutex_init(&pd->ctx_lock);
 	init_rwsem(&pd->gone_sem);
+	init_waitqueue_head(&pd->dead_wait);
 	INIT_LIST_HEAD(&pd->ctxs);
 	pd->id = ida_alloc(&pindma_ids, GFP_KERNEL);
 	if (pd->id < 0)
@@ -255,10 +262,11 @@ static void pindma_remove(struct pci_dev *pdev)
 	 * it DMA. Whoever gets gone_sem next may unpin.
 	 */
 	down_write(&pd->gone_sem);
-	pd->gone = true;
+	WRITE_ONCE(pd->gone, true);
 	pindma_dev_reset(pd);
 	up_write(&pd->gone_sem);
 	pindma_free_queues(pd);
+	wake_up_all(&pd->dead_wait);
 	pci_clear_master(pdev);
 
 	/* The mappings must go while there is a struct device to unmap from. */

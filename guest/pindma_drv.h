@@ -80,7 +80,8 @@ struct pindma_dev {
 	 */
 	struct rw_semaphore gone_sem;
 	bool gone;
-	bool failed;			/* reset after a time-out; see READ_ONCE */
+	bool failed;			/* reset after a time-out */
+	wait_queue_head_t dead_wait;	/* gone or failed: no op will come back */
 
 	struct mutex ctx_lock;
 	struct list_head ctxs;

@@ -179,7 +179,7 @@ static void pindma_mr_deregister(struct pindma_mr *mr)
 	if (pindma_dev_status(mr->pd))
 		return;
 	ret = pindma_queue_admin(mr->pd, &sqe);
-	if (ret && !READ_ONCE(mr->pd->failed))
+	if (ret && !pindma_dev_status(mr->pd))
 		pindma_dev_fail(mr->pd, "an mr could not be deregistered");
 }
 

@@ -218,7 +218,7 @@ int pindma_queue_post(struct pindma_ctx *ctx, const struct pindma_op *op)
 		if (!ret)
 			sqe.value = cpu_to_le64(tag);
 	}
-	if (!ret && ctx->num_ops == PINDMA_MAX_OPS)
+	if (!ret && ctx->num_ops >= PINDMA_MAX_OPS)
 		ret = -EAGAIN;
 	if (!ret)
 		ret = pindma_queue_push(q, req, &sqe);

@@ -7,6 +7,7 @@
 #include <linux/eventfd.h>
 #include <linux/fs.h>
 #include <linux/module.h>
+#include <linux/nospec.h>
 #include <linux/poll.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -20,7 +21,7 @@ static int pindma_ioctl_info(struct pindma_ctx *ctx, void *arg)
 	struct pindma_dev *pd = ctx->pd;
 
 	*info = (struct pindma_info) {
-		.size		 = sizeof(*info),
+		.size		 = info->size,
 		.uapi_version	 = PINDMA_UAPI_VERSION,
 		.device_version	 = pd->version,
 		.device_caps	 = pd->caps,
@@ -46,13 +47,12 @@ static int pindma_ioctl_reg_mr(struct pindma_ctx *ctx, void *arg)
 	mr = pindma_mr_create(ctx->pd, reg);
 	if (IS_ERR(mr))
 		return PTR_ERR(mr);
-	ret = xa_insert(&ctx->mrs, mr->key, mr, GFP_KERNEL);
-	if (ret) {
-		pindma_mr_destroy(mr);
-		return ret;
-	}
+	/* Once it is in the table another thread may free it. */
 	reg->mr = mr->key;
-	return 0;
+	ret = xa_insert(&ctx->mrs, reg->mr, mr, GFP_KERNEL);
+	if (ret)
+		pindma_mr_destroy(mr);
+	return ret;
 }
 
 static int pindma_ioctl_dereg_mr(struct pindma_ctx *ctx, void *arg)
@@ -116,40 +116,51 @@ static struct pindma_req *pindma_next_completed(struct pindma_ctx *ctx)
 	spin_lock_irq(&q->lock);
 	req = list_first_entry_or_null(&ctx->completed, struct pindma_req,
 				       list);
-	if (req) {
+	if (req)
 		list_del(&req->list);
-		ctx->num_ops--;
-	}
 	spin_unlock_irq(&q->lock);
 	return req;
+}
+
+/* Delivered, or else to be there again for the next call. */
+static void pindma_put_completed(struct pindma_ctx *ctx, struct pindma_req *req,
+				 bool delivered)
+{
+	struct pindma_queue *q = &ctx->pd->queues[PINDMA_QUEUE_IO];
+
+	spin_lock_irq(&q->lock);
+	if (delivered)
+		ctx->num_ops--;
+	else
+		list_add(&req->list, &ctx->completed);
+	spin_unlock_irq(&q->lock);
+	if (delivered)
+		kfree(req);
+	else
+		wake_up_interruptible(&ctx->wait);
 }
 
 static int pindma_ioctl_reap(struct pindma_ctx *ctx, void *arg)
 {
 	struct pindma_reap *reap = arg;
 	struct pindma_completion __user *to = u64_to_user_ptr(reap->completions);
-	struct pindma_queue *q = &ctx->pd->queues[PINDMA_QUEUE_IO];
 	struct pindma_req *req;
-	u32 n;
+	bool fault = false;
+	u32 n = 0;
 
-	for (n = 0; n < reap->nr; n++) {
+	while (n < reap->nr && !fault) {
 		req = pindma_next_completed(ctx);
 		if (!req)
 			break;
-		if (copy_to_user(&to[n], &req->result, sizeof(req->result))) {
-			/* Nothing is lost: the next call gets it. */
-			spin_lock_irq(&q->lock);
-			list_add(&req->list, &ctx->completed);
-			ctx->num_ops++;
-			spin_unlock_irq(&q->lock);
-			if (!n)
-				return -EFAULT;
-			break;
-		}
-		kfree(req);
+		fault = copy_to_user(&to[n], &req->result, sizeof(req->result));
+		pindma_put_completed(ctx, req, !fault);
+		n += !fault;
 	}
 	reap->nr = n;
-	return 0;
+	if (n)
+		return 0;
+	/* What there is can still be had from a device that is dead. */
+	return fault ? -EFAULT : pindma_dev_status(ctx->pd);
 }
 
 static int pindma_ioctl_eventfd(struct pindma_ctx *ctx, void *arg)
@@ -283,6 +294,7 @@ static const struct pindma_ioctl {
 	unsigned int cmd;
 	int (*fn)(struct pindma_ctx *ctx, void *arg);
 } pindma_ioctls[] = {
+	/* In the order of their numbers */
 	{ PINDMA_IOC_INFO, pindma_ioctl_info },
 	{ PINDMA_IOC_REG_MR, pindma_ioctl_reg_mr },
 	{ PINDMA_IOC_DEREG_MR, pindma_ioctl_dereg_mr },
@@ -314,28 +326,34 @@ static long pindma_ioctl(struct file *file, unsigned int cmd,
 	void __user *user = (void __user *)uarg;
 	const struct pindma_ioctl *ioctl;
 	union pindma_arg arg;
-	size_t size;
+	u32 size, known;
 	int ret;
 
-	for (ioctl = pindma_ioctls; ioctl->cmd != cmd; ioctl++)
-		if (ioctl == &pindma_ioctls[ARRAY_SIZE(pindma_ioctls) - 1])
-			return -ENOTTY;
-	/*
-	 * There is one version of each structure so far. When one grows, its
-	 * old size stays valid: copy_struct_from_user().
-	 */
-	size = _IOC_SIZE(cmd);
-	if (copy_from_user(&arg, user, size))
+	/* The number counts, not the size in it: structures may grow. */
+	if (_IOC_TYPE(cmd) != PINDMA_IOC_TYPE ||
+	    _IOC_NR(cmd) >= ARRAY_SIZE(pindma_ioctls))
+		return -ENOTTY;
+	ioctl = &pindma_ioctls[array_index_nospec(_IOC_NR(cmd),
+						  ARRAY_SIZE(pindma_ioctls))];
+	if (_IOC_DIR(cmd) != _IOC_DIR(ioctl->cmd))
+		return -ENOTTY;
+	known = _IOC_SIZE(ioctl->cmd);
+	if (get_user(size, (u32 __user *)user))
 		return -EFAULT;
-	if (arg.size != size)
+	if (size < known)
 		return -EINVAL;
+	/* A newer user's structure is fine while its new fields are 0. */
+	ret = copy_struct_from_user(&arg, known, user, size);
+	if (ret)
+		return ret == -E2BIG ? -EINVAL : ret;
+	arg.size = size;
 
 	down_read(&ctx->pd->gone_sem);
 	ret = pindma_dev_status(ctx->pd);
-	if (!ret)
+	if (!ret || ioctl->fn == pindma_ioctl_reap)
 		ret = ioctl->fn(ctx, &arg);
 	up_read(&ctx->pd->gone_sem);
-	if (!ret && _IOC_DIR(cmd) & _IOC_READ && copy_to_user(user, &arg, size))
+	if (!ret && _IOC_DIR(cmd) & _IOC_READ && copy_to_user(user, &arg, known))
 		ret = -EFAULT;
 	return ret;
 }
@@ -347,14 +365,13 @@ static __poll_t pindma_poll(struct file *file, poll_table *wait)
 	__poll_t events = 0;
 
 	poll_wait(file, &ctx->wait, wait);
+	poll_wait(file, &ctx->pd->dead_wait, wait);
 	spin_lock_irq(&q->lock);
 	if (!list_empty(&ctx->completed))
 		events |= EPOLLIN | EPOLLRDNORM;
 	spin_unlock_irq(&q->lock);
-	down_read(&ctx->pd->gone_sem);
 	if (pindma_dev_status(ctx->pd))
 		events |= EPOLLERR | EPOLLHUP;
-	up_read(&ctx->pd->gone_sem);
 	return events;
 }
 
@@ -392,7 +409,6 @@ void pindma_ctx_release_mrs(struct pindma_ctx *ctx)
 		pindma_mr_destroy(mr);
 	}
 	mutex_unlock(&ctx->mr_lock);
-	wake_up_interruptible(&ctx->wait);
 }
 
 /* The last user of the file is gone, by close(), exec(), exit() or a kill. */

@@ -11,15 +11,16 @@
  * Opcodes, modes and status codes are those of the device, see
  * <hw/misc/pindma_regs.h>.
  *
- * Every argument structure starts with its own size. Fields that are marked
+ * Every argument structure starts with its own size; should it grow one day, the
+ * fields that an older driver does not know must be 0. Fields that are marked
  * reserved and flags that are not defined must be 0. Common errors:
  *
  *   EINVAL  a size, mode, flag, reserved field or value that is not known
  *   EFAULT  a pointer that cannot be read or written
  *   ENOENT  no mr (or, to stop, no hammer) of this name in this file
  *   EPERM   CAP_SYS_ADMIN is needed
- *   EIO     the device did not answer in time and was reset; this file cannot
- *           be used any more
+ *   EIO     the device did not answer in time and was reset; no file can use it
+ *           until the driver is bound anew
  *   ENODEV  the device is gone
  *   ENOTTY  not an ioctl of this driver
  */
@@ -82,7 +83,7 @@ struct pindma_info {
  * @len: bytes, not 0
  *
  * All pages are faulted in. Errors, besides what get_user_pages() returns:
- * ENOMEM RLIMIT_MEMLOCK would be exceeded; ENOSPC the device has no room for
+ * ENOMEM RLIMIT_MEMLOCK would be exceeded, or there is no memory; ENOSPC the device has no room for
  * another mr or that many pages; EINTR a fatal signal came in between.
  */
 struct pindma_reg_mr {
@@ -99,8 +100,9 @@ struct pindma_reg_mr {
  * @size: sizeof(struct pindma_dereg_mr)
  * @mr: name of the mr
  *
- * Ops and hammers that use the mr end with PINDMA_ST_ABORTED. Once this
- * returns the device does not access the pages any more.
+ * The running op and the hammers that use the mr end with PINDMA_ST_ABORTED, ops
+ * that are still queued with PINDMA_ST_BAD_KEY. Once this returns the device
+ * does not access the pages any more.
  */
 struct pindma_dereg_mr {
 	__u32 size;
@@ -177,7 +179,8 @@ struct pindma_completion {
  * @nr: in: room in @completions; out: how many there are now, may be 0
  * @completions: struct pindma_completion[@nr]
  *
- * Does not wait: poll() the file for POLLIN.
+ * Does not wait: poll() the file for POLLIN. EIO and ENODEV only come when there
+ * is no completion left.
  */
 struct pindma_reap {
 	__u32 size;
