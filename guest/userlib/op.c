@@ -2,6 +2,7 @@
 /* Ops and their completions. */
 #include <errno.h>
 #include <poll.h>
+#include <time.h>
 
 #include "libpindma.h"
 
@@ -31,12 +32,23 @@ int pindma_reap(struct pindma *handle, struct pindma_completion *completions,
 	return ret ? ret : (int)arg.nr;
 }
 
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000ll + ts.tv_nsec / 1000000;
+}
+
 int pindma_wait(struct pindma *handle, struct pindma_completion *completions,
 		unsigned int nr, int timeout_ms)
 {
 	struct pollfd pfd = { .fd = handle->fd, .events = POLLIN };
+	int64_t end = now_ms() + timeout_ms;
 	int ret;
 
+	if (!nr)
+		return -EINVAL;
 	for (;;) {
 		ret = pindma_reap(handle, completions, nr);
 		if (ret)
@@ -46,6 +58,9 @@ int pindma_wait(struct pindma *handle, struct pindma_completion *completions,
 			return -errno;
 		if (!ret)
 			return -ETIMEDOUT;
+		/* Another thread may have been faster: wait for the rest. */
+		if (timeout_ms > 0)
+			timeout_ms = end > now_ms() ? (int)(end - now_ms()) : 0;
 	}
 }
 

@@ -86,10 +86,11 @@ int pindma_reap(struct pindma *handle, struct pindma_completion *completions,
 
 /**
  * pindma_wait - wait for a completion, and fetch what there is then
+ * @nr: room in @completions, not 0
  * @timeout_ms: as for poll(2), -1 for no limit
  *
- * Returns how many there were, at least 1, or -ETIMEDOUT, -EINTR; -EIO or
- * -ENODEV if there is no completion and, from this device, never will be.
+ * Returns how many there were, at least 1, or -ETIMEDOUT, -EINTR, -EINVAL; -EIO
+ * or -ENODEV if there is no completion and, from this device, never will be.
  */
 int pindma_wait(struct pindma *handle, struct pindma_completion *completions,
 		unsigned int nr, int timeout_ms);
