@@ -232,6 +232,33 @@ static void dirty(struct test *t)
 	test_kept(t);
 }
 
+/* A reference of GET is in no counter of the kernel, but in the page's own. */
+static void references(struct test *t)
+{
+	struct pindma_page page;
+	uint32_t mode, flags, mr;
+	int before = 0, i;
+
+	test_alloc(t);
+	test_open(t);
+	for (mode = PINDMA_PIN_GET; mode <= PINDMA_PIN_LONGTERM; mode++) {
+		for (flags = 0; flags <= PINDMA_MR_FAST; flags++) {
+			for (i = 0; i < 10; i++) {
+				CHECK(t, !pindma_reg_mr(t->dev, t->buf, 1, mode,
+							flags, &mr));
+				CHECK(t, pindma_get_pages(t->dev, mr, 0, &page,
+							  1) == 1);
+				CHECK(t, !pindma_dereg_mr(t->dev, mr));
+				if (!i)
+					before = page.refcount;
+			}
+			/* An LRU batch may have dropped one, but none is new. */
+			CHECK(t, page.refcount <= before);
+		}
+	}
+	test_kept(t);
+}
+
 const struct scenario driver_limits_scenarios[] = {
 	{
 		.name = "driver.bad_arguments",
@@ -253,6 +280,10 @@ const struct scenario driver_limits_scenarios[] = {
 		.name = "driver.readonly_mapping",
 		.promise = "memory that the process may only read is registered for reading only",
 		.run = readonly_mapping,
+	}, {
+		.name = "driver.references",
+		.promise = "what was taken of a page is given back, GET references, too",
+		.run = references,
 	}, {
 		.name = "driver.dirty",
 		.promise = "unpinning dirties the pages, unless PINDMA_MR_NODIRTY is given",

@@ -24,9 +24,12 @@ static unsigned int nr_rules;
 
 static unsigned int version(const char *s)
 {
-	unsigned int major = 0, minor = 0;
+	unsigned int major, minor;
 
-	sscanf(s, "%u.%u", &major, &minor);
+	if (sscanf(s, "%u.%u", &major, &minor) != 2) {
+		fprintf(stderr, "pindma-test: '%s' is no kernel version\n", s);
+		exit(99);
+	}
 	return major << 16 | minor;
 }
 

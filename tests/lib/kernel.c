@@ -11,7 +11,7 @@
 
 static int kmsg = -1;
 
-/* Begin a case: a line in the kernel's log, and what comes after it counts. */
+/* Begin a case: a line in the kernel's log. What comes from now on counts. */
 void kernel_mark(const char *text)
 {
 	int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
@@ -20,10 +20,10 @@ void kernel_mark(const char *text)
 		dprintf(fd, "pindma-test: %s\n", text);
 		close(fd);
 	}
-	if (kmsg < 0)
+	if (kmsg < 0) {
 		kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	if (kmsg >= 0)
 		lseek(kmsg, 0, SEEK_END);
+	}
 }
 
 /* Did it warn, oops or report a fault since? line is the first such line. */

@@ -162,7 +162,7 @@ struct views {
 	uint64_t pinned_pfn, pfn_before, pfn_after;
 	uint64_t written[2], read[2];	/* device to process, twice */
 	uint64_t cpu_written, cpu_read;	/* process to device */
-	uint64_t seq;			/* journal entry of the last write */
+	uint64_t seq[2];		/* their journal entries */
 	bool peer_sees;
 };
 
@@ -181,7 +181,7 @@ static void look(struct test *t, const struct peer *peer, unsigned int page,
 	for (i = 0; i < 2; i++) {
 		v->written[i] = test_token(t);
 		test_dma_write(t, base + OFF_DEVICE, v->written[i], &c);
-		v->seq = c.seq;
+		v->seq[i] = c.seq;
 		v->read[i] = *word(t, page, OFF_DEVICE);
 		v->peer_sees |= peer && peer_sees(t, peer, base + OFF_DEVICE,
 						  v->written[i]);
@@ -211,7 +211,8 @@ static void describe(struct test *t, const struct peer *peer, unsigned int page,
 		  (unsigned long long)v->pfn_after, moved ? "MOVED" : "the same");
 	test_note(t, "process: the device wrote 0x%016llx at +0x%x (journal %llu), the process reads 0x%016llx: %s",
 		  (unsigned long long)v->written[last], OFF_DEVICE,
-		  (unsigned long long)v->seq, (unsigned long long)v->read[last],
+		  (unsigned long long)v->seq[last],
+		  (unsigned long long)v->read[last],
 		  v->read[last] == v->written[last] ? "seen" : "LOST");
 	test_note(t, "device: the process wrote 0x%016llx at +0x%x, the device reads 0x%016llx: %s",
 		  (unsigned long long)v->cpu_written, OFF_PROCESS,
@@ -268,6 +269,6 @@ void test_two_way(struct test *t, const struct peer *peer)
 			  (unsigned long long)v.pinned_pfn,
 			  (unsigned long long)v.pfn_after);
 	}
-	describe(t, peer, 0, &v);
+	describe(t, peer, NR_PAGES - 1, &v);
 	test_check_surroundings(t);
 }

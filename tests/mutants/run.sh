@@ -5,7 +5,7 @@
 #	tests/mutants/run.sh [MUTANT]...	default: all *.patch beside this file
 #
 # A mutant is a patch whose text says what is wrong, how to run it ("Run: options of ./run.sh run") and which case
-# must be red then ("Red: case"). Last line: N passed, N failed, 0 skipped.
+# must be red then ("Red: case"), for a reason that has "Because: words" in it. Last line: N passed, N failed, 0 skipped.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -33,9 +33,9 @@ survives() {
         why="exit code $code, not 1; its log ends:"$'\n'"$(tail -n 15 "$scratch/log" | sed 's/^/    /')"
         return 0
     fi
-    why=$(sed -n "s,^ *not ok [0-9]* \($red\)\(.*\),\1\2,p" "$tree/results/last/results.ktap" | head -n 1)
-    [ -n "$why" ] && return 1
-    why="exit code 1, but $red is not red"
+    why=$(sed -n "s,^ *not ok [0-9]* \($red #.*\),\1,p" "$tree/results/last/results.ktap" | head -n 1)
+    [[ $why == *"$(field Because "$1")"* && -n $why ]] && return 1
+    why="exit code 1, but $red is not red${why:+ for that reason: $why}"
 }
 
 patches=("$@")

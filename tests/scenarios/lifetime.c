@@ -3,8 +3,8 @@
  * A process ends, in one way or another, while the device writes to its memory:
  * the device must have stopped before the first page is unpinned.
  *
- * The judge is the device's journal: the driver marks the moment of the unpin,
- * and no access to the mr may stand behind the mark. To see it red: unpin before
+ * The judge is the device's journal, with the driver as a witness: it marks the
+ * moment of the unpin, and no access to the mr may stand behind the mark. To see it red: unpin before
  * the device has let go (tests/mutants/unpin-before-drain.patch).
  */
 #include <errno.h>
@@ -18,7 +18,7 @@
 #include "test.h"
 
 #define HAMMER_RATE	200000	/* per second */
-#define MAX_END_MS	5000	/* from the kill to the end of the process */
+#define MAX_END_MS	20000	/* twice what the driver waits for the device */
 
 /* What the process under test tells the one that watches */
 struct shared {
@@ -84,6 +84,7 @@ static void __attribute__((noreturn)) victim(struct test *t, struct shared *s,
 static void end_of_process(struct test *t, enum end how)
 {
 	struct shared *s = share(t);
+	bool gone = false;
 	double start;
 	pid_t pid;
 	int status;
@@ -94,22 +95,24 @@ static void end_of_process(struct test *t, enum end how)
 	if (!pid)
 		victim(t, s, how);
 	while (!s->mr) {
-		if (waitpid(pid, &status, WNOHANG) == pid) {
-			if (s->mr)	/* it has come to its end by itself */
-				break;
+		gone = waitpid(pid, &status, WNOHANG) == pid;
+		if (gone && !s->mr)
 			_exit(0);	/* it has said why */
-		}
 		usleep(1000);
 	}
 	start = now_ms();
 	if (how == END_KILL)
 		kill(pid, SIGKILL);
-	waitpid(pid, &status, 0);
+	if (!gone)
+		waitpid(pid, &status, 0);
 	test_note(t, "the process was gone %.1f ms later", now_ms() - start);
+	if (how == END_KILL ? !WIFSIGNALED(status) : status)
+		test_error(t, "the process ended with status 0x%x", status);
 	if (now_ms() - start > MAX_END_MS)
 		test_lost(t, "the process took %.0f ms to end",
 			  now_ms() - start);
 	test_open(t);
+	t->mr = s->mr;	/* for the timeline */
 	test_check_unpinned(t, s->mr);
 	test_kept(t);
 }
@@ -127,6 +130,21 @@ static void exit_(struct test *t)
 static void exec(struct test *t)
 {
 	end_of_process(t, END_EXEC);
+}
+
+/* Until the device has made this many more, wherever they go. */
+static void wait_for_accesses(struct test *t, unsigned int nr)
+{
+	uint64_t first = 0, start, newest;
+	double until = now_ms() + 10000;
+
+	pindma_read_journal(t->dev, &first, NULL, 0, &start);
+	do {
+		if (now_ms() > until)
+			test_error(t, "the device makes no accesses any more");
+		usleep(1000);
+		pindma_read_journal(t->dev, &first, NULL, 0, &newest);
+	} while (newest - start < nr);
 }
 
 /*
@@ -154,7 +172,7 @@ static void munmap_(struct test *t)
 	if (canary != t->buf)
 		test_error(t, "mmap: %s", strerror(errno));
 	memset(canary, 0xa5, t->len);
-	usleep(20000);	/* 4000 stamps */
+	wait_for_accesses(t, 1000);
 	for (i = 0; i < t->len; i++)
 		if (canary[i] != 0xa5)
 			test_lost(t, "byte %zu of memory that was mapped after the munmap was overwritten with 0x%02x",
