@@ -66,6 +66,7 @@ int pindma_dev_status(struct pindma_dev *pd)
 {
 	if (READ_ONCE(pd->gone))
 		return -ENODEV;
+	/* Pairs with pindma_dev_fail(): the reset comes before this is seen. */
 	return smp_load_acquire(&pd->failed) ? -EIO : 0;
 }
 
