@@ -5,6 +5,8 @@
 
 #include <pindma.h>
 
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
 struct pindma {
 	int fd;
 };

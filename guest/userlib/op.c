@@ -86,7 +86,7 @@ const char *pindma_status_string(uint32_t status)
 		[PINDMA_ST_NOT_FOUND] = "no such hammer",
 	};
 
-	if (status >= sizeof(strings) / sizeof(strings[0]))
+	if (status >= ARRAY_SIZE(strings))
 		return "unknown status";
 	return strings[status];
 }
