@@ -171,7 +171,8 @@ struct pindma_sqe {
  * change them when a slot is used again, so that a stale key is found out.
  *
  * DEREG_MR first ends the running op and the hammers that use the mr with
- * PINDMA_ST_ABORTED; ops in the ring find no mr in their turn.  When its cqe is there, no access to the mr can follow.
+ * PINDMA_ST_ABORTED; ops in the ring find no mr in their turn.  When its cqe is
+ * there, no access to the mr can follow.
  */
 #define PINDMA_ACCESS_READ      (1u << 0)   /* the device may read the mr */
 #define PINDMA_ACCESS_WRITE     (1u << 1)   /* the device may write the mr */
