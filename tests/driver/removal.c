@@ -82,32 +82,110 @@ static void unbind(struct test *t)
 	test_kept(t);
 }
 
+/* Bit 2 of the command register */
+static void set_bus_master(struct test *t, const char *name, bool on)
+{
+	char path[512];
+	uint16_t command;
+	int fd;
+
+	snprintf(path, sizeof(path), DRIVER "%s/config", name);
+	fd = open(path, O_RDWR);
+	CHECK(t, fd >= 0);
+	CHECK(t, pread(fd, &command, 2, 4) == 2);
+	command = on ? command | 4 : command & ~4;
+	CHECK(t, pwrite(fd, &command, 2, 4) == 2);
+	close(fd);
+}
+
 static void bus_master(struct test *t)
 {
-	char name[256], path[512];
-	uint16_t command;
 	uint64_t hammer;
+	char name[256];
 	bool on;
-	int fd;
 
 	test_alloc(t);
 	test_open(t);
 	test_reg_mr(t);
 	find_device(t, name);
-	snprintf(path, sizeof(path), DRIVER "%s/config", name);
-	fd = open(path, O_RDWR);
-	CHECK(t, fd >= 0);
-	CHECK(t, pread(fd, &command, 2, 4) == 2 && command & 4);
 	hammer = test_start_hammer(t, 0);
 	CHECK(t, stamps_go_on(t, 5000));
-	command &= ~4;
-	CHECK(t, pwrite(fd, &command, 2, 4) == 2);
+	set_bus_master(t, name, false);
 	on = stamps_go_on(t, 50);
-	command |= 4;	/* whatever was seen: the other cases need the device */
-	CHECK(t, pwrite(fd, &command, 2, 4) == 2);
+	/* Whatever was seen: the other cases need the device. */
+	set_bus_master(t, name, true);
 	CHECK(t, !on);
 	CHECK(t, stamps_go_on(t, 5000));
 	test_stop_hammer(t, hammer);
+	test_kept(t);
+}
+
+/* Between the last access to the mr and its unpin the device was reset. */
+static bool was_reset_before_unpin(struct test *t)
+{
+	static struct pindma_journal_entry e[16384];
+	uint64_t first = 0;
+	bool reset = false;
+	int n, i;
+
+	n = pindma_read_journal(t->dev, &first, e, ARRAY_SIZE(e), NULL);
+	for (i = 0; i < n; i++) {
+		if (e[i].kind == PINDMA_JOURNAL_RESET)
+			reset = true;
+		if (e[i].kind == PINDMA_JOURNAL_WRITE && e[i].key == t->mr)
+			reset = false;
+		if (e[i].kind == PINDMA_JOURNAL_MARK &&
+		    e[i].value == (PINDMA_MARK_UNPIN | t->mr))
+			return reset;
+	}
+	return false;
+}
+
+/*
+ * A device that does not answer: here because it may not master the bus. The
+ * driver must reset it before it unpins, and everybody must hear of it.
+ */
+static void no_answer(struct test *t)
+{
+	struct pollfd pfd = { .events = POLLIN };
+	long pinned = kernel_pinned_pages();
+	struct pindma_completion c;
+	struct pindma *other;
+	uint64_t hammer;
+	char name[256];
+	int dereg, after, polled;
+	bool aborted;
+
+	test_alloc(t);
+	test_open(t);
+	CHECK(t, !pindma_open(NULL, &other));
+	test_reg_mr(t);
+	find_device(t, name);
+	hammer = test_start_hammer(t, 0);
+	CHECK(t, stamps_go_on(t, 5000));
+	set_bus_master(t, name, false);
+	dereg = pindma_dereg_mr(t->dev, t->mr);
+	set_bus_master(t, name, true);
+	pinned -= kernel_pinned_pages();
+	pfd.fd = pindma_fd(other);
+	polled = poll(&pfd, 1, 0);
+	aborted = pindma_wait(t->dev, &c, 1, 1000) == 1 &&
+		  c.user_data == hammer && c.status == PINDMA_ST_ABORTED;
+	after = pindma_wait(t->dev, &c, 1, 1000);
+	pindma_close(other);
+	pindma_close(t->dev);
+	t->dev = NULL;
+	write_file(t, DRIVER "unbind", name);
+	write_file(t, DRIVER "bind", name);
+	CHECK(t, !dereg);
+	CHECK(t, !stamps_go_on(t, 50));
+	CHECK(t, pinned == 0);
+	CHECK(t, polled == 1 && pfd.revents & POLLERR);
+	CHECK(t, aborted);
+	CHECK(t, after == -EIO);
+	test_open(t);
+	test_check_unpinned(t, t->mr);
+	CHECK(t, was_reset_before_unpin(t));
 	test_kept(t);
 }
 
@@ -116,6 +194,11 @@ const struct scenario driver_removal_scenarios[] = {
 		.name = "driver.bus_master",
 		.promise = "with bus mastering off the device writes nothing; on again it goes on",
 		.run = bus_master,
+	}, {
+		.name = "driver.no_answer",
+		.promise = "a device that does not answer is reset before the pages are unpinned, and all its users hear of it",
+		.flags = SCENARIO_SLOW,
+		.run = no_answer,
 	}, {
 		.name = "driver.unbind",
 		.promise = "unbinding the driver under a hammer stops the device before the pages are unpinned",
