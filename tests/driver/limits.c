@@ -243,7 +243,7 @@ static void references(struct test *t)
 	test_open(t);
 	for (mode = PINDMA_PIN_GET; mode <= PINDMA_PIN_LONGTERM; mode++) {
 		for (flags = 0; flags <= PINDMA_MR_FAST; flags++) {
-			for (i = 0; i < 10; i++) {
+			for (i = 0; i < 200; i++) {
 				CHECK(t, !pindma_reg_mr(t->dev, t->buf, 1, mode,
 							flags, &mr));
 				CHECK(t, pindma_get_pages(t->dev, mr, 0, &page,
@@ -252,8 +252,8 @@ static void references(struct test *t)
 				if (!i)
 					before = page.refcount;
 			}
-			/* An LRU batch may have dropped one, but none is new. */
-			CHECK(t, page.refcount <= before);
+			/* LRU batches of CPUs may hold some dozens, for a while. */
+			CHECK(t, page.refcount < before + 100);
 		}
 	}
 	test_kept(t);
