@@ -209,7 +209,7 @@ static void dirty(struct test *t)
 {
 	struct pindma_page page;
 	uint32_t mode, mr;
-	uint8_t *p = NULL;
+	uint8_t *p;
 
 	test_alloc(t);
 	test_open(t);

@@ -49,6 +49,18 @@ static bool stamps_go_on(struct test *t, unsigned int ms)
 	return *stamp != was;
 }
 
+/* Each case begins with a device, whose name this finds, that writes. */
+static uint64_t hammer_at_work(struct test *t, char name[256])
+{
+	uint64_t hammer;
+
+	test_reg_mr(t);
+	find_device(t, name);
+	hammer = test_start_hammer(t, 0);
+	CHECK(t, stamps_go_on(t, 5000));
+	return hammer;
+}
+
 static void unbind(struct test *t)
 {
 	struct pollfd pfd = { .events = POLLIN };
@@ -60,10 +72,7 @@ static void unbind(struct test *t)
 
 	test_alloc(t);
 	test_open(t);
-	test_reg_mr(t);
-	find_device(t, name);
-	hammer = test_start_hammer(t, 0);
-	CHECK(t, stamps_go_on(t, 5000));
+	hammer = hammer_at_work(t, name);
 	write_file(t, DRIVER "unbind", name);
 	CHECK(t, !stamps_go_on(t, 50));
 	CHECK(t, kernel_pinned_pages() == pinned);
@@ -106,10 +115,7 @@ static void bus_master(struct test *t)
 
 	test_alloc(t);
 	test_open(t);
-	test_reg_mr(t);
-	find_device(t, name);
-	hammer = test_start_hammer(t, 0);
-	CHECK(t, stamps_go_on(t, 5000));
+	hammer = hammer_at_work(t, name);
 	set_bus_master(t, name, false);
 	on = stamps_go_on(t, 50);
 	/* Whatever was seen: the other cases need the device. */
@@ -159,10 +165,7 @@ static void no_answer(struct test *t)
 	test_alloc(t);
 	test_open(t);
 	CHECK(t, !pindma_open(NULL, &other));
-	test_reg_mr(t);
-	find_device(t, name);
-	hammer = test_start_hammer(t, 0);
-	CHECK(t, stamps_go_on(t, 5000));
+	hammer = hammer_at_work(t, name);
 	set_bus_master(t, name, false);
 	dereg = pindma_dereg_mr(t->dev, t->mr);
 	set_bus_master(t, name, true);
