@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 #
 # Packages without touching the system's apt: one private configuration per set of suites, under the cache.
-# A set is named by a Debian release ("bookworm": main + security) or is one suite ("bookworm-backports").
+# A set is named by a Debian release ("bookworm": main + security) or is one suite ("bookworm-backports", "sid").
 # The mirror is the one the machine itself uses; proxies and the like come from the machine's apt.conf.d.
 
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -45,7 +45,7 @@ apt_source() {
 # apt_sources SET MIRROR: the sources of a set.
 apt_sources() {
     case $1 in
-    *-backports) apt_source "$2" "$1" ;;
+    *-backports | sid) apt_source "$2" "$1" ;;
     bullseye) apt_source "$(security_of "$2")" bullseye-security ;;     # the rest of it moves to the archive
     *) apt_source "$2" "$1"; apt_source "$(security_of "$2")" "$1-security" ;;
     esac

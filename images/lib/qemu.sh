@@ -24,7 +24,7 @@ QEMU_FLAGS=(
 
 # Sets to search for "--qemu VERSION", the machine's own release first.
 qemu_sets() {
-    printf '%s\n' "$(host_release)" trixie trixie-backports | awk '!seen[$0]++'
+    printf '%s\n' "$(host_release)" trixie trixie-backports sid | awk '!seen[$0]++'
 }
 
 # qemu_resolve_version VERSION: '' is the distribution's own. What was chosen first stays until "clean".
