@@ -26,9 +26,11 @@ RESULTS_ROOT=${PINDMA_RESULTS:-$ROOT/results}
 # shellcheck source-path=SCRIPTDIR
 . "$ROOT/images/lib/vm.sh"
 # shellcheck source-path=SCRIPTDIR
+. "$ROOT/images/lib/bench.sh"
+# shellcheck source-path=SCRIPTDIR
 . "$ROOT/images/lib/scenarios.sh"
 
-COMMANDS=(run list shell gdb report clean check)
+COMMANDS=(run list shell gdb bench report clean check)
 
 help_main() {
     cat <<HELP
@@ -41,6 +43,7 @@ pinned pages. Sets up what is missing. The last line is the verdict.
   list     one scenario a line
   shell    an interactive guest on this terminal, the tests ready to run by hand
   gdb      the same, with a debugger's port open
+  bench    how fast the device is, beside memcpy, NVMe, soft-RoCE and edu
   report   print the last run's report again
   check    the project's own tests
   clean    delete the cache
@@ -98,6 +101,19 @@ HELP
         echo
         help_guest_options
         ;;
+    bench)
+        cat <<HELP
+Usage: ./run.sh bench [OPTION]...
+
+Measures the device beside other things in the same guest and the same QEMU, in turns, and prints ratios. A goal that is
+missed is said, but is no error. results/last/bench.json has it all. Takes some minutes and wants an idle machine.
+
+  --rounds N          samples of each series (default 9)
+  --quick             small sizes, two rounds: shows that it works, not how fast
+  --timeout S         limit of one guest in seconds (default $BENCH_LIMIT)
+  -k KERNEL, --build, --qemu, --qemu-src, --smp, --memory, --append: as for run
+HELP
+        ;;
     list) printf 'Usage: ./run.sh list\n\nOne scenario a line: name, memory types, pin modes, promise.\n' ;;
     report) printf 'Usage: ./run.sh report\n\nPrints the report of results/last again and exits as that run did.\n' ;;
     clean) printf 'Usage: ./run.sh clean\n\nDeletes the cache (%s) and says how much that was.\n' "$CACHE" ;;
@@ -118,7 +134,7 @@ HELP
 
 OPT_KERNELS=6.12 OPT_BUILD='' OPT_QEMU='' OPT_QEMU_SRC='' OPT_SMP=2 OPT_MEMORY=1024 OPT_IOMMU=none
 OPT_TESTS=() OPT_GROUPS=() OPT_ALL='' OPT_SEED='' OPT_REPEAT='' OPT_UNTIL_FAIL='' OPT_TIMEOUT='' OPT_CASE_LIMIT=''
-OPT_BISECT='' OPT_DRY='' OPT_FULL='' OPT_APPEND=''
+OPT_BISECT='' OPT_QUICK='' OPT_ROUNDS='' OPT_DRY='' OPT_FULL='' OPT_APPEND=''
 # A QEMU to use as it is; the rig's own tests need one without the device.
 OPT_QEMU_BIN=${PINDMA_QEMU_BIN:-}
 
@@ -129,6 +145,7 @@ options_of() {
     case $1 in
     run) echo "${RUN_OPTIONS[@]}" ;;
     shell | gdb) echo "${GUEST_OPTIONS[@]}" ;;
+    bench) echo --quick --rounds --timeout -k --build --qemu --qemu-src --smp --memory --append ;;
     check) echo -t --full ;;
     esac
 }
@@ -154,6 +171,7 @@ parse_options() {
         --until-fail) OPT_UNTIL_FAIL=1; continue ;;
         --bisect) OPT_BISECT=1; EXIT_RIG=125; continue ;;
         --full) OPT_FULL=1; continue ;;
+        --quick) OPT_QUICK=1; continue ;;
         -n) OPT_DRY=1; continue ;;
         esac
         [ $# -gt 0 ] || usage_error "$command: option '$option' wants a value."
@@ -174,6 +192,7 @@ parse_options() {
         --append) OPT_APPEND=$value ;;
         --seed) OPT_SEED=$value; [[ $value =~ ^(0x[0-9a-fA-F]+|[0-9]+)$ ]] || usage_error "--seed '$value': a number is wanted." ;;
         --repeat) OPT_REPEAT=$value; need_number "$option" "$value" 1 ;;
+        --rounds) OPT_ROUNDS=$value; need_number "$option" "$value" 1 ;;
         --timeout) OPT_TIMEOUT=$value; need_number "$option" "$value" 1 ;;
         --case-limit) OPT_CASE_LIMIT=$value; need_number "$option" "$value" 1 ;;
         esac
@@ -323,6 +342,10 @@ cmd_interactive() {
 
 cmd_report() {
     parse_options report "$@"
+    if [ -e "$RESULTS_ROOT/last/bench.json" ]; then
+        python3 "$ROOT/tests/bench/report.py" print "$(realpath "$RESULTS_ROOT/last")" || exit "$EXIT_RIG"
+        return
+    fi
     [ -e "$RESULTS_ROOT/last/summary.json" ] || die "$EXIT_RIG" "there is no run to report yet."
     python3 "$ROOT/tests/rig/report.py" print "$(realpath "$RESULTS_ROOT/last")"
 }
@@ -357,6 +380,7 @@ main() {
     run) cmd_run "$@" ;;
     list) cmd_list "$@" ;;
     shell | gdb) cmd_interactive "$command" "$@" ;;
+    bench) cmd_bench "$@" ;;
     report) cmd_report "$@" ;;
     clean) cmd_clean "$@" ;;
     check) cmd_check "$@" ;;

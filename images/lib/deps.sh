@@ -23,6 +23,12 @@ DEPS_RUN=(
     xz-utils            # the guest's modules are compressed
 )
 
+# For "bench" alone; all of it is linked statically.
+DEPS_BENCH=(
+    liburing-dev        # the bench drives the NVMe disk with it
+    libibverbs-dev      # the bench drives soft-RoCE with it; brings libnl, which it needs
+)
+
 DEPS_CHECK=(
     shellcheck          # shell scripts
     sparse              # C=2 over the modules

@@ -18,10 +18,10 @@ runner_provision() {
     [ -x "$RUNNER" ] || step runner "Building the test runner" runner_build "${RUNNER%/*}"
 }
 
-# Modules in the order of loading, as paths; "builtin" ones need nothing.
+# image_module_paths LIST: modules in the order of loading, as paths; "builtin" ones need nothing.
 image_module_paths() {
     local name out
-    sed 's/#.*//' "$ROOT/images/modules" | while read -r name; do
+    sed 's/#.*//' "$1" | while read -r name; do
         [ -n "$name" ] || continue
         if [ -n "$KERNEL_ROOT" ]; then
             out=$(modprobe -d "$KERNEL_ROOT" -S "$KERNEL_RELEASE" --show-depends "$name") ||
@@ -45,9 +45,20 @@ image_tree_module() {
         echo "$path"
     elif ! grep -qE "/$1\.ko\$" "$KERNEL_BUILD/modules.builtin" 2>/dev/null; then
         option=CONFIG_${1^^}
+        option=${option//-/_}
         grep -qx "$option=y" "$KERNEL_BUILD/.config" ||
             { echo "kernel $KERNEL_RELEASE lacks $option: the guest could not report (set it, =y or =m)" >&2; return 1; }
     fi
+}
+
+# image_module PATH DIR: a module, not compressed.
+image_module() {
+    case $1 in
+    *.xz) xz -dc "$1" >"$2/$(basename "$1" .xz)" ;;
+    *.zst) zstd -dcq "$1" >"$2/$(basename "$1" .zst)" ;;
+    *.gz) gzip -dc "$1" >"$2/$(basename "$1" .gz)" ;;
+    *) cp "$1" "$2/" ;;
+    esac
 }
 
 image_build() {
@@ -64,15 +75,10 @@ image_build() {
 
     dir=$root/lib/modules/$KERNEL_RELEASE
     mkdir -p "$dir/kernel" "$dir/extra"
-    modules=$(image_module_paths)
+    modules=$(image_module_paths "$ROOT/images/modules")
     : >"$root/etc/modules"          # empty if all of them are built in
     for path in $modules; do
-        case $path in
-        *.xz) xz -dc "$path" >"$dir/kernel/$(basename "$path" .xz)" ;;
-        *.zst) zstd -dcq "$path" >"$dir/kernel/$(basename "$path" .zst)" ;;
-        *.gz) gzip -dc "$path" >"$dir/kernel/$(basename "$path" .gz)" ;;
-        *) cp "$path" "$dir/kernel/" ;;
-        esac
+        image_module "$path" "$dir/kernel"
         basename "$path" | sed 's/\.ko.*//' >>"$root/etc/modules"
     done
     for path in "$MODULES_DIR"/*.ko; do

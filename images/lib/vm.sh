@@ -11,6 +11,9 @@ TOTAL_LIMIT=300
 # What the kernel is told. panic=-1 with QEMU's -no-reboot: a dying kernel ends the VM at once.
 KERNEL_ARGUMENTS="console=ttyS0 panic=-1 oops=panic"
 
+# What one kind of run has besides: a program that starts QEMU, devices; and what the guest is to do, see images/init.
+QEMU_WRAP=() QEMU_EXTRA=() VM_MODE=run
+
 # vm_command INITRD SERIAL: the command line in QEMU_COMMAND. File names are relative to the results directory.
 # -nodefaults: without it q35 has an empty CD drive that the BIOS waits 32 s for.
 vm_command() {
@@ -19,7 +22,7 @@ vm_command() {
     [ "$ACCEL $OPT_IOMMU" != "kvm intel" ] || machine=q35,kernel-irqchip=split
     [ "$OPT_IOMMU" != intel ] || arguments+=" intel_iommu=on"
     [ -z "$OPT_APPEND" ] || arguments+=" $OPT_APPEND"
-    QEMU_COMMAND=("$QEMU_BIN")
+    QEMU_COMMAND=("${QEMU_WRAP[@]}" "$QEMU_BIN")
     for dir in "${FIRMWARE_DIRS[@]}"; do QEMU_COMMAND+=(-L "$dir"); done
     QEMU_COMMAND+=(
         -machine "$machine" -accel "$ACCEL" -cpu "$cpu" -smp "$OPT_SMP" -m "$OPT_MEMORY"
@@ -33,6 +36,7 @@ vm_command() {
         -device virtio-serial-pci -device virtserialport,chardev=results,name=org.pindma.results
         -qmp unix:qmp.sock,server=on,wait=off -pidfile qemu.pid
         -device pcie-root-port,id=rp0 -device pindma,bus=rp0,id=pindma0
+        "${QEMU_EXTRA[@]}"
     )
 }
 
@@ -101,7 +105,8 @@ vm_accel() {
 vm_run() {
     local dir=$1 spec=$2 rc=0 live=() pid
     shift 2
-    image_with_job "$IMAGE" run "$dir/initrd" --case-limit "$LIMIT_CASE" "$@"
+    [ "$VM_MODE" != run ] || set -- --case-limit "$LIMIT_CASE" "$@"
+    image_with_job "$IMAGE" "$VM_MODE" "$dir/initrd" "$@"
     vm_command initrd file:console.log
     {
         printf '#!/bin/sh\n# The guest of this run; console.log and stream.log are written anew.\ncd "$(dirname "$0")" || exit\nexec'

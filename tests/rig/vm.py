@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -313,11 +314,13 @@ def main():
 
     for case in guest.cases:
         case["evidence"] = guest.evidence.get(case["name"], [])
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_seconds = round(used.ru_utime + used.ru_stime, 2)
     with open("vm.json", "w", encoding="utf-8") as out:
         json.dump({
             "kernel": args.kernel, "accel": args.accel, "exit": code, "reason": reason, "header": guest.header,
             "planned": guest.planned, "boot_seconds": guest.boot_seconds, "first_case_seconds": guest.first_case_seconds,
-            "seconds": round(guest.elapsed(), 2), "booted": guest.boot_seconds is not None, "panic": guest.panic,
+            "seconds": round(guest.elapsed(), 2), "cpu_seconds": cpu_seconds, "booted": guest.boot_seconds is not None, "panic": guest.panic,
             "complaints": [{"case": name, "line": line} for name, line in guest.complaints],
             "console_tail": guest.console[-25:], "cases": guest.cases,
         }, out, indent=1)

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# "./run.sh bench": the device beside memcpy() in the same QEMU process, QEMU's NVMe disk, soft-RoCE and edu in the
+# same guest, and beside itself behind an IOMMU. tests/bench/*.c takes the samples, tests/bench/report.py says what
+# they mean.
+
+# Guests in turn, because an IOMMU is not a thing to be had for half a boot: everything once, then the device alone.
+BENCH_GUESTS=(none:all intel none intel)
+BENCH_ALL=(clock bulk stamps slowdown ops latency edu)
+BENCH_IOMMU=(bulk stamps iommu)
+
+# Seconds that one guest may take.
+BENCH_LIMIT=1200
+
+bench_build() {
+    nice make -j"$(nproc)" -C "$ROOT/tests/bench" O="$CACHE/tmp/bench"
+    mkdir -p "$CACHE/tmp/bench.done"
+    cp "$CACHE/tmp/bench/pindma-bench" "$CACHE/tmp/bench/in-qemu.so" "$CACHE/tmp/bench.done/"
+    in_place "$CACHE/tmp/bench.done" "$1"
+}
+
+# bench_provision: BENCH, a directory with the guest's program and the host's shared object.
+bench_provision() {
+    deps_install "the bench" "${DEPS_BENCH[@]}"
+    BENCH=$CACHE/runner/bench-$(hash_of guest/userlib guest/uapi qemu/include tests/bench)
+    [ -d "$BENCH" ] || step bench "Building the bench" bench_build "$BENCH"
+}
+
+# The image of the tests, with an archive behind it: the program and the stock modules that it compares with.
+bench_image_build() {
+    local final=$1 root=$CACHE/tmp/bench-image path modules
+    rm -rf "$root"
+    mkdir -p "$root"/{bin,etc,lib/bench}
+    install -m 755 "$BENCH/pindma-bench" "$root/bin/"
+    modules=$(image_module_paths "$ROOT/images/modules.bench")
+    for path in $modules; do
+        image_module "$path" "$root/lib/bench"
+        basename "$path" | sed 's/\.ko.*/.ko/' >>"$root/lib/bench/modules"
+    done
+    (cd "$root" && find . | cpio --create --quiet --format=newc --owner=0:0) >"$CACHE/tmp/cpio"
+    cat "$IMAGE" "$CACHE/tmp/cpio" >"$CACHE/tmp/image"
+    mv "$CACHE/tmp/image" "$final"
+    rm -rf "$root" "$CACHE/tmp/cpio"
+}
+
+# bench_image_provision: IMAGE becomes the one with the bench.
+bench_image_provision() {
+    local image
+    image=${IMAGE%.cpio}-$(hash_text "${BENCH##*/}").cpio
+    [ -e "$image" ] || step "image-bench" "Making the bench's image for $KERNEL_RELEASE" bench_image_build "$image"
+    IMAGE=$image
+}
+
+# bench_guest DIR KIND: one guest. The disk has nothing behind it (null-co): not a host file but QEMU's NVMe itself
+# is what is compared with, and reads fill the guest's memory with zeroes, so that they do move bytes.
+bench_guest() {
+    local dir=$1 kind=$2 cases=("${BENCH_IOMMU[@]}") code=0
+    OPT_IOMMU=${kind%%:*} QEMU_WRAP=() QEMU_EXTRA=()
+    mkdir -p "$dir"
+    if [ "$kind" = none:all ]; then
+        cases=("${BENCH_ALL[@]}" "${BENCH_IOMMU[@]:2}")
+        QEMU_EXTRA+=(
+            -blockdev driver=null-co,node-name=null,size=1073741824,read-zeroes=on
+            -device nvme,serial=bench,drive=null
+            -device edu,dma_mask=0xffffffff
+        )
+    fi
+    mkfifo "$dir/memcpy.in" "$dir/memcpy.out"
+    QEMU_WRAP=(env "LD_PRELOAD=$BENCH/in-qemu.so" PINDMA_BENCH_FIFO=memcpy)
+    QEMU_EXTRA+=(-chardev pipe,id=memcpy,path=memcpy -device virtserialport,chardev=memcpy,name=org.pindma.memcpy)
+    LIMIT_TOTAL=${OPT_TIMEOUT:-$BENCH_LIMIT} LIMIT_CASE=${OPT_TIMEOUT:-$BENCH_LIMIT} VM_MODE=bench
+    cat /proc/loadavg >"$dir/load"
+    grep '^cpu ' /proc/stat >>"$dir/load"
+    vm_run "$dir" "${KERNELS[0]}" "${BENCH_ARGUMENTS[@]}" "${cases[@]}" || code=$?
+    cat /proc/loadavg >>"$dir/load"
+    grep '^cpu ' /proc/stat >>"$dir/load"
+    rm "$dir/memcpy.in" "$dir/memcpy.out"
+    return "$code"
+}
+
+cmd_bench() {
+    local index=0 kind code dirs=()
+    parse_options bench "$@"
+    parse_kernels
+    [ ${#KERNELS[@]} -eq 1 ] || usage_error "bench: one kernel at a time."
+    cache_lock
+    provision
+    bench_provision
+    provision_kernel "${KERNELS[0]}"
+    bench_image_provision
+    vm_accel
+    cache_unlock
+    results_directory
+    BENCH_ARGUMENTS=()
+    [ -z "$OPT_QUICK" ] || BENCH_ARGUMENTS+=(--quick)
+    [ -z "$OPT_ROUNDS" ] || BENCH_ARGUMENTS+=(--rounds "$OPT_ROUNDS")
+    for kind in "${BENCH_GUESTS[@]}"; do
+        index=$((index + 1)) code=0
+        dirs+=("$RESULTS/$index-${kind%%:*}")
+        bench_guest "${dirs[-1]}" "$kind" || code=$?
+        [ "$code" -eq 0 ] || break
+    done
+    results_info "$RESULTS"
+    ln -sfnT "${RESULTS##*/}" "$RESULTS_ROOT/last"
+    python3 "$ROOT/tests/bench/report.py" write "$RESULTS" "${dirs[@]}" || exit "$EXIT_RIG"
+    [ "$code" -eq 0 ] || exit "$EXIT_RIG"
+}
