@@ -15,19 +15,46 @@
 
 #include "qemu/main-loop.h"
 #include "hw/pci/pci.h"
+#include "chardev/char-fe.h"
+#include "hw/pci/msi.h"
 #include "hw/pci/msix.h"
 #include "hw/pci/pcie.h"
+#include "hw/qdev-properties.h"
+#include "hw/qdev-properties-system.h"
+#include "migration/vmstate.h"
 
 #if !PINDMA_QEMU_BEFORE(8, 0)
 #include "hw/pci/pci_device.h"
 #endif
 
+#if __has_include("system/address-spaces.h")
+#include "system/address-spaces.h"
+#else
+#include "exec/address-spaces.h"
+#endif
+
 #if PINDMA_QEMU_BEFORE(10, 0)
+#include "sysemu/cpu-timers.h"
 #include "sysemu/dma.h"
 #include "sysemu/runstate.h"
+typedef Property PinDMAProperty;
 #else
+#include "system/cpu-timers.h"
 #include "system/dma.h"
 #include "system/runstate.h"
+typedef const Property PinDMAProperty;
+#endif
+
+/* vmstate fields and their ends have been const since 8.2 */
+#if PINDMA_QEMU_BEFORE(8, 2)
+typedef VMStateField PinDMAVMStateField;
+#else
+typedef const VMStateField PinDMAVMStateField;
+#endif
+
+/* Properties have had no end mark since 10.0 */
+#if !PINDMA_QEMU_BEFORE(10, 0)
+#define DEFINE_PROP_END_OF_LIST()
 #endif
 
 #if PINDMA_QEMU_BEFORE(9, 0)

@@ -4,1011 +4,106 @@
  * Hardware in the manner of an RDMA adapter, for testing how an operating
  * system treats memory that a device may access at any time: memory regions
  * (mrs) are registered as lists of pages, requests (ops) come in through
- * rings, and a thread of its own, the engine, reads and writes the pages.  A
- * hammer is an op that goes on writing until it is stopped.  The journal is
- * the device's own record of every access.
+ * rings, and engines of its own read and write the pages.  A hammer is an op
+ * that goes on writing until it is stopped.  The journal is the device's own
+ * record of every access, and faults are misbehaviour on request.
  *
- *     -device pindma                  on PCI Express (FLR) or plain PCI
+ *     -device pindma                  on PCI Express (FLR, AER) or plain PCI
  *
- * Locking.  The engine holds the BQL for a batch of at most PINDMA_BATCH steps,
- * each of them an access to a page or the end of an op, and keeps nothing in
- * local variables across batches.  vCPUs run guest code without the BQL, so DMA
- * is concurrent with all guest loads and stores, but whatever a device must be
- * ordered against (registers, bus mastering, reset, FLR, the MSI-X table,
- * invalidations of a vIOMMU, vm_stop, unplug) happens under the BQL and so
- * between two batches.
+ * docs/specs/pindma.rst tells all of it.  pindma-internal.h says which file
+ * does what; this one is the device as the PCI bus sees it.
  *
- * Only RAM is accessed: a guest must not be able to reach a register of this or
- * another device, config space or a slot's power switch from inside a batch.
- * MSIs can be aimed anywhere, even there, so they are sent between two batches,
- * and the engine is prepared to find the device gone after one.
+ * MSIs can be aimed anywhere, even at the power switch of the device's own
+ * slot, so they are sent between two batches of an engine, which is prepared to
+ * find the device gone after one.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
-#include <zlib.h>
-#include "pindma-compat.h"
-#include "hw/misc/pindma_regs.h"
-#include "migration/vmstate.h"
+#include "pindma-internal.h"
 #include "qapi/error.h"
-#include "qemu/host-utils.h"
-#include "qemu/log.h"
+#include "qapi/visitor.h"
 #include "qemu/module.h"
-#include "qemu/rcu.h"
-#include "qemu/thread.h"
-#include "qemu/timer.h"
-#include "qemu/units.h"
-#include "trace.h"
 
-#define TYPE_PINDMA "pindma"
-OBJECT_DECLARE_SIMPLE_TYPE(PinDMAState, PINDMA)
+#define PINDMA_AER_OFFSET       0x100   /* in extended config space */
+#define PINDMA_ATS_OFFSET       0x160
 
-#define PINDMA_MAX_MRS          1024
-#define PINDMA_MAX_PAGES        (256 * KiB)     /* 1 GiB in all mrs */
-#define PINDMA_JOURNAL_ENTRIES  (16 * KiB)
-#define PINDMA_BATCH            64              /* steps per lock hold */
-#define PINDMA_MAX_LAG_NS       (10 * SCALE_MS) /* a late hammer skips more */
+/* -------------------------------------------------------------- interrupts */
 
-QEMU_BUILD_BUG_ON(sizeof(struct pindma_sqe) != 64);
-QEMU_BUILD_BUG_ON(sizeof(struct pindma_cqe) != 32);
-QEMU_BUILD_BUG_ON(sizeof(struct pindma_journal_entry) != 64);
-QEMU_BUILD_BUG_ON(PINDMA_MAX_MRS & (PINDMA_MAX_MRS - 1));
-
-typedef struct PinDMAMR {
-    uint32_t key;
-    uint8_t access;             /* PINDMA_ACCESS_*, 0: slot is free */
-    uint32_t first_offset;      /* where the mr begins in its first page */
-    uint64_t len;
-    uint32_t num_pages;
-    uint64_t *pages;            /* bus addresses */
-} PinDMAMR;
-
-typedef struct PinDMAOp {
-    struct pindma_sqe sqe;      /* a copy, in host byte order */
-    uint64_t done;              /* bytes, or stamps */
-    uint64_t seq;               /* newest journal entry of this op */
-    uint64_t result;            /* READ */
-    uint64_t rng;               /* HAMMER in random order */
-    int64_t start_ns;           /* HAMMER with a rate: stamp 0 is due */
-    PinDMAMR mr;                /* REG_MR: the mr in the making */
-} PinDMAOp;
-
-typedef struct PinDMAQueue {
-    uint64_t sq_addr, cq_addr;
-    uint32_t entries;
-    bool enabled;
-    uint32_t sq_head, sq_tail;
-    uint32_t cq_head, cq_tail;
-    bool phase;
-    bool busy;                  /* op is valid */
-    PinDMAOp op;                /* the op whose turn it is */
-    unsigned int num_hammers;
-    PinDMAOp hammers[PINDMA_MAX_HAMMERS];
-} PinDMAQueue;
-
-struct PinDMAState {
-    PCIDevice parent_obj;
-
-    MemoryRegion regs;
-    MemoryRegion journal;
-    struct pindma_journal_entry *journal_ram;
-    uint64_t journal_seq;
-
-    PinDMAMR mrs[PINDMA_MAX_MRS];
-    uint32_t num_pages;         /* in all mrs, and in those in the making */
-    PinDMAQueue queues[PINDMA_NUM_QUEUES];
-    bool queue_error;
-    uint64_t mark_high;         /* of a PINDMA_REG_MARK written in halves */
-
-    VMChangeStateEntry *vm_state;
-    struct PinDMAEngine *engine;
-    int64_t now;                /* QEMU_CLOCK_VIRTUAL of this batch */
-    int64_t wake_ns;            /* next stamp of a paced hammer, or INT64_MAX */
-    uint32_t notify;            /* vectors to be sent after the batch */
-};
-
-/*
- * What the engine thread holds on to.  The thread is not joined: exit may run
- * in that very thread, when a guest has aimed an MSI at the power switch of the
- * device's own slot.
- */
-typedef struct PinDMAEngine {
-    PinDMAState *s;             /* with the BQL: NULL once the device is gone */
-    QemuCond kick;              /* with the BQL: there may be work */
-} PinDMAEngine;
-
-/* A mistake of the guest: say so, go on. */
-#define pindma_guest_error(s, fmt, ...)                                     \
-    do {                                                                    \
-        trace_pindma_guest_error((s)->parent_obj.name);                     \
-        qemu_log_mask(LOG_GUEST_ERROR, "pindma: " fmt "\n", ## __VA_ARGS__); \
-    } while (0)
-
-/* ---------------------------------------------------------------- journal */
-
-static uint64_t pindma_journal(PinDMAState *s, uint8_t kind, int queue,
-                               const PinDMAOp *op, uint32_t key,
-                               uint64_t offset, uint64_t addr, uint32_t len,
-                               uint64_t value, uint16_t status)
-{
-    uint64_t seq = ++s->journal_seq;
-    struct pindma_journal_entry *e =
-        &s->journal_ram[seq % PINDMA_JOURNAL_ENTRIES];
-
-    qatomic_set(&e->seq, 0);
-    smp_wmb();  /* a reader who sees anything new sees 0 or the new seq */
-    e->time = cpu_to_le64(s->now);
-    e->addr = cpu_to_le64(addr);
-    e->value = cpu_to_le64(value);
-    e->tag = cpu_to_le64(op ? op->sqe.tag : 0);
-    e->offset = cpu_to_le64(offset);
-    e->len = cpu_to_le32(len);
-    e->key = cpu_to_le32(key);
-    e->kind = kind;
-    e->queue = queue;
-    e->status = cpu_to_le16(status);
-    smp_wmb();  /* a reader who sees the new seq sees all the rest */
-    qatomic_set(&e->seq, cpu_to_le64(seq));
-    return seq;
-}
-
-/* -------------------------------------------------------------------- DMA */
-
-static bool pindma_can_dma(PinDMAState *s)
+/* The level of INTx, which nobody hears if there is MSI or MSI-X */
+void pindma_intr_update(PinDMAState *s)
 {
     PCIDevice *pdev = PCI_DEVICE(s);
 
-    return runstate_is_running() &&
-           pci_get_word(pdev->config + PCI_COMMAND) & PCI_COMMAND_MASTER;
-}
-
-/*
- * Access a naturally aligned 4- or 8-byte word at once, so that no CPU sees half
- * of it.  pci_dma_rw() does not promise that; address_space_*_le() does, but
- * would reach MMIO as well.
- */
-static MemTxResult pindma_dma_word(PinDMAState *s, uint64_t addr,
-                                   uint64_t *val, unsigned int size, bool write)
-{
-    AddressSpace *as = pci_get_address_space(PCI_DEVICE(s));
-    MemTxAttrs attrs = MEMTXATTRS_UNSPECIFIED;
-    hwaddr xlat, len = size;
-    MemTxResult r;
-
-    RCU_READ_LOCK_GUARD();
-    if (!memory_region_is_ram(address_space_translate(as, addr, &xlat, &len,
-                                                      write, attrs)) ||
-        len < size) {
-        return MEMTX_ACCESS_ERROR;
-    }
-    smp_mb();   /* as dma_barrier(): after what the engine did before */
-    if (write && size == 8) {
-        address_space_stq_le(as, addr, *val, attrs, &r);
-    } else if (write) {
-        address_space_stl_le(as, addr, *val, attrs, &r);
-    } else if (size == 8) {
-        *val = address_space_ldq_le(as, addr, attrs, &r);
-    } else {
-        *val = address_space_ldl_le(as, addr, attrs, &r);
-    }
-    return r;
-}
-
-/* Every access of the engine goes through here.  It stays within a page. */
-static bool pindma_dma(PinDMAState *s, uint8_t kind, int queue, PinDMAOp *op,
-                       uint32_t key, uint64_t offset, uint64_t addr,
-                       void *buf, uint32_t len)
-{
-    static const MemTxAttrs ram_only = { .memory = 1 };
-    bool write = kind == PINDMA_JOURNAL_WRITE || kind == PINDMA_JOURNAL_CQE;
-    uint64_t val = 0;
-    MemTxResult r;
-    uint64_t seq;
-
-    assert(len && len <= PINDMA_PAGE_SIZE -
-                         (addr & (PINDMA_PAGE_SIZE - 1)));
-    if ((len == 4 || len == 8) && QEMU_IS_ALIGNED(addr, len)) {
-        val = ldn_le_p(buf, len);
-        r = pindma_dma_word(s, addr, &val, len, write);
-        stn_le_p(buf, len, val);
-    } else {
-        r = pci_dma_rw(PCI_DEVICE(s), addr, buf, len,
-                       write ? DMA_DIRECTION_FROM_DEVICE
-                             : DMA_DIRECTION_TO_DEVICE, ram_only);
-        memcpy(&val, buf, MIN(len, sizeof(val)));
-        val = le64_to_cpu(val);
-    }
-    if (r != MEMTX_OK && !write) {
-        val = 0;    /* buf may be as it was, and that is not for the guest */
-    }
-    seq = pindma_journal(s, kind, queue, op, key, offset, addr, len, val,
-                         r == MEMTX_OK ? PINDMA_ST_OK : PINDMA_ST_DMA_ERROR);
-    if (op) {
-        op->seq = seq;
-    }
-    if (r != MEMTX_OK) {
-        trace_pindma_dma_error(kind, addr, len, r);
-    }
-    return r == MEMTX_OK;
-}
-
-/* -------------------------------------------------------------------- mrs */
-
-static PinDMAMR *pindma_mr_slot(PinDMAState *s, uint32_t key)
-{
-    return &s->mrs[key & (PINDMA_MAX_MRS - 1)];
-}
-
-static PinDMAMR *pindma_mr_find(PinDMAState *s, uint32_t key)
-{
-    PinDMAMR *mr = pindma_mr_slot(s, key);
-
-    return mr->access && mr->key == key ? mr : NULL;
-}
-
-static void pindma_mr_free(PinDMAState *s, PinDMAMR *mr)
-{
-    s->num_pages -= mr->num_pages;
-    g_free(mr->pages);
-    memset(mr, 0, sizeof(*mr));
-}
-
-/* Status of an access of len bytes at offset; *mrp is the mr if it is OK. */
-static uint16_t pindma_mr_check(PinDMAState *s, uint32_t key, uint64_t offset,
-                                uint64_t len, uint8_t access, PinDMAMR **mrp)
-{
-    PinDMAMR *mr = pindma_mr_find(s, key);
-
-    if (!mr) {
-        return PINDMA_ST_BAD_KEY;
-    }
-    if (offset > mr->len || len > mr->len - offset) {
-        return PINDMA_ST_BOUNDS;
-    }
-    if (!(mr->access & access)) {
-        return PINDMA_ST_ACCESS;
-    }
-    *mrp = mr;
-    return PINDMA_ST_OK;
-}
-
-static uint64_t pindma_mr_addr(const PinDMAMR *mr, uint64_t offset)
-{
-    uint64_t pos = mr->first_offset + offset;
-
-    return mr->pages[pos >> PINDMA_PAGE_SHIFT] +
-           (pos & (PINDMA_PAGE_SIZE - 1));
-}
-
-/* Bytes from offset to the end of its page. */
-static uint32_t pindma_mr_room(const PinDMAMR *mr, uint64_t offset)
-{
-    return PINDMA_PAGE_SIZE -
-           ((mr->first_offset + offset) & (PINDMA_PAGE_SIZE - 1));
-}
-
-static bool pindma_mr_dma(PinDMAState *s, uint8_t kind, int queue,
-                          PinDMAOp *op, const PinDMAMR *mr, uint64_t offset,
-                          void *buf, uint32_t len)
-{
-    return pindma_dma(s, kind, queue, op, mr->key, offset,
-                      pindma_mr_addr(mr, offset), buf, len);
-}
-
-/* ------------------------------------------------------------ completions */
-
-static void pindma_queue_clear(PinDMAState *s, PinDMAQueue *q)
-{
-    if (q->busy) {
-        pindma_mr_free(s, &q->op.mr);
-    }
-    q->busy = false;
-    q->num_hammers = 0;
-    q->enabled = false;
-    q->sq_head = q->sq_tail = 0;
-    q->cq_head = q->cq_tail = 0;
-    q->phase = true;
-}
-
-/* A ring cannot be accessed: there is nobody left to tell but STATUS. */
-static void pindma_queue_fail(PinDMAState *s, int qn)
-{
-    pindma_guest_error(s, "queue %d: ring not accessible, disabled", qn);
-    pindma_queue_clear(s, &s->queues[qn]);
-    s->queue_error = true;
-}
-
-/* Slots of the completion ring that are neither unread nor promised to an op */
-static uint32_t pindma_cq_room(const PinDMAQueue *q)
-{
-    uint32_t used = (q->cq_tail - q->cq_head) & (q->entries - 1);
-
-    return q->entries - 1 - used - q->busy - q->num_hammers;
-}
-
-/* Write the cqe of op; the caller has checked that there is room. */
-static void pindma_complete(PinDMAState *s, int qn, PinDMAOp *op,
-                            uint16_t status, uint64_t result)
-{
-    PinDMAQueue *q = &s->queues[qn];
-    uint64_t addr = q->cq_addr + q->cq_tail * sizeof(struct pindma_cqe);
-    struct pindma_cqe cqe = {
-        .tag = cpu_to_le64(op->sqe.tag),
-        .result = cpu_to_le64(result),
-        .seq = cpu_to_le64(op->seq),
-        .status = cpu_to_le16(status),
-        .sq_head = cpu_to_le16(q->sq_head),
-        .phase = cpu_to_le16(q->phase),
-    };
-    const size_t tail = offsetof(struct pindma_cqe, status);
-
-    trace_pindma_complete(qn, op->sqe.opcode, op->sqe.tag, status, result);
-    if (!pindma_dma(s, PINDMA_JOURNAL_CQE, qn, op, 0, 0, addr, &cqe, tail) ||
-        !pindma_dma(s, PINDMA_JOURNAL_CQE, qn, op, 0, tail, addr + tail,
-                    (uint8_t *)&cqe + tail, sizeof(cqe) - tail)) {
-        pindma_queue_fail(s, qn);
-        return;
-    }
-    q->cq_tail = (q->cq_tail + 1) & (q->entries - 1);
-    if (!q->cq_tail) {
-        q->phase = !q->phase;
-    }
-    s->notify |= 1u << qn;
-}
-
-static void pindma_complete_current(PinDMAState *s, int qn, uint16_t status,
-                                    uint64_t result)
-{
-    PinDMAQueue *q = &s->queues[qn];
-
-    pindma_mr_free(s, &q->op.mr);
-    q->busy = false;
-    pindma_complete(s, qn, &q->op, status, result);
-}
-
-static void pindma_complete_hammer(PinDMAState *s, int qn, unsigned int n,
-                                   uint16_t status)
-{
-    PinDMAQueue *q = &s->queues[qn];
-    PinDMAOp op = q->hammers[n];
-
-    q->hammers[n] = q->hammers[--q->num_hammers];
-    pindma_complete(s, qn, &op, status, op.done);
-}
-
-/* -------------------------------------------------------------- admin ops */
-
-static void pindma_op_reg_mr(PinDMAState *s, int qn)
-{
-    PinDMAOp *op = &s->queues[qn].op;
-    const struct pindma_sqe *sqe = &op->sqe;
-    PinDMAMR *mr = &op->mr;
-    PinDMAMR *slot = pindma_mr_slot(s, sqe->key);
-    uint64_t list = sqe->value + op->done * 8;
-    uint32_t i, n;
-
-    if (!mr->pages) {
-        if (!sqe->key || !sqe->mode ||
-            sqe->mode & ~(PINDMA_ACCESS_READ | PINDMA_ACCESS_WRITE) ||
-            sqe->offset >= PINDMA_PAGE_SIZE || !sqe->len ||
-            !QEMU_IS_ALIGNED(sqe->value, 8)) {
-            pindma_complete_current(s, qn, PINDMA_ST_BAD_FIELD, 0);
-            return;
-        }
-        if (slot->access) {
-            pindma_complete_current(s, qn, PINDMA_ST_BAD_KEY, 0);
-            return;
-        }
-        if (sqe->len > (uint64_t)PINDMA_MAX_PAGES * PINDMA_PAGE_SIZE ||
-            DIV_ROUND_UP(sqe->offset + sqe->len, PINDMA_PAGE_SIZE) >
-            PINDMA_MAX_PAGES - s->num_pages) {
-            pindma_complete_current(s, qn, PINDMA_ST_NO_SPACE, 0);
-            return;
-        }
-        mr->key = sqe->key;
-        mr->access = sqe->mode;
-        mr->first_offset = sqe->offset;
-        mr->len = sqe->len;
-        mr->num_pages = DIV_ROUND_UP(sqe->offset + sqe->len, PINDMA_PAGE_SIZE);
-        mr->pages = g_new(uint64_t, mr->num_pages);
-        s->num_pages += mr->num_pages;
-    }
-
-    /* One access: the part of the list that lies in one page. */
-    n = MIN(mr->num_pages - op->done,
-            (PINDMA_PAGE_SIZE - (list & (PINDMA_PAGE_SIZE - 1))) / 8);
-    if (!pindma_dma(s, PINDMA_JOURNAL_FETCH, qn, op, sqe->key, op->done * 8,
-                    list, &mr->pages[op->done], n * 8)) {
-        pindma_complete_current(s, qn, PINDMA_ST_DMA_ERROR, op->done * 8);
-        return;
-    }
-    for (i = op->done; i < op->done + n; i++) {
-        le64_to_cpus(&mr->pages[i]);
-        if (!QEMU_IS_ALIGNED(mr->pages[i], PINDMA_PAGE_SIZE)) {
-            pindma_guest_error(s, "mr 0x%x: page %u at 0x%" PRIx64
-                               " is not aligned", sqe->key, i, mr->pages[i]);
-            pindma_complete_current(s, qn, PINDMA_ST_BAD_FIELD, i * 8);
-            return;
-        }
-    }
-    op->done += n;
-    if (op->done < mr->num_pages) {
-        return;
-    }
-    op->seq = pindma_journal(s, PINDMA_JOURNAL_REG_MR, qn, op, mr->key, 0,
-                             mr->pages[0] + mr->first_offset, mr->num_pages,
-                             mr->len, PINDMA_ST_OK);
-    trace_pindma_reg_mr(mr->key, mr->access, mr->len, mr->num_pages);
-    *slot = *mr;
-    memset(mr, 0, sizeof(*mr));
-    pindma_complete_current(s, qn, PINDMA_ST_OK, op->done * 8);
-}
-
-static bool pindma_op_uses(const PinDMAOp *op, uint32_t key)
-{
-    switch (op->sqe.opcode) {
-    case PINDMA_OP_WRITE:
-    case PINDMA_OP_READ:
-    case PINDMA_OP_FILL:
-    case PINDMA_OP_HAMMER:
-        return op->sqe.key == key;
-    case PINDMA_OP_COPY:
-        return op->sqe.key == key || op->sqe.src_key == key;
-    default:
-        return false;
+    if (!msix_enabled(pdev) && !msi_enabled(pdev)) {
+        pci_set_irq(pdev, s->intr != 0);
     }
 }
 
-static void pindma_op_dereg_mr(PinDMAState *s, int qn)
-{
-    PinDMAOp *op = &s->queues[qn].op;
-    uint32_t key = op->sqe.key;
-    PinDMAMR *mr = pindma_mr_find(s, key);
-    int i, n;
-
-    if (!mr) {
-        pindma_complete_current(s, qn, PINDMA_ST_BAD_KEY, 0);
-        return;
-    }
-    op->seq = pindma_journal(s, PINDMA_JOURNAL_DEREG_MR, qn, op, key, 0,
-                             mr->pages[0] + mr->first_offset, mr->num_pages,
-                             mr->len, PINDMA_ST_OK);
-    trace_pindma_dereg_mr(key);
-    pindma_mr_free(s, mr);
-    for (i = 0; i < PINDMA_NUM_QUEUES; i++) {
-        PinDMAQueue *q = &s->queues[i];
-
-        if (q->busy && pindma_op_uses(&q->op, key)) {
-            pindma_complete_current(s, i, PINDMA_ST_ABORTED, q->op.done);
-        }
-        for (n = q->num_hammers - 1; n >= 0 && q->enabled; n--) {
-            if (pindma_op_uses(&q->hammers[n], key)) {
-                pindma_complete_hammer(s, i, n, PINDMA_ST_ABORTED);
-            }
-        }
-    }
-    if (s->queues[qn].busy) {
-        pindma_complete_current(s, qn, PINDMA_ST_OK, 0);
-    }
-}
-
-/* --------------------------------------------------------------- data ops */
-
-static uint64_t pindma_pattern(uint64_t seed, uint64_t offset)
-{
-    return seed + (offset / 8) * PINDMA_PATTERN_STEP;
-}
-
-/* Bytes done to done + len of the op's pattern; done may be anything. */
-static void pindma_fill_pattern(uint8_t *buf, uint64_t seed, uint64_t done,
-                                uint32_t len)
-{
-    uint32_t i;
-
-    for (i = 0; i < len; i++) {
-        uint64_t pos = done + i;
-
-        if (QEMU_IS_ALIGNED(pos, 8) && len - i >= 8) {
-            stq_le_p(buf + i, pindma_pattern(seed, pos));
-            i += 7;
-        } else {
-            buf[i] = pindma_pattern(seed, pos) >> (pos % 8 * 8);
-        }
-    }
-}
-
-/* WRITE (immediate, pattern), READ, FILL and COPY: one page at the most. */
-static void pindma_op_bytes(PinDMAState *s, int qn)
-{
-    PinDMAOp *op = &s->queues[qn].op;
-    const struct pindma_sqe *sqe = &op->sqe;
-    bool reads = sqe->opcode == PINDMA_OP_READ;
-    bool word = (sqe->opcode == PINDMA_OP_WRITE &&
-                 sqe->mode == PINDMA_WRITE_IMMEDIATE) ||
-                (reads && sqe->mode == PINDMA_READ_VALUE);
-    uint64_t offset = sqe->offset + op->done;
-    uint64_t src_offset = sqe->src_offset + op->done;
-    uint8_t buf[PINDMA_PAGE_SIZE] QEMU_ALIGNED(8);
-    PinDMAMR *mr, *src = NULL;
-    uint16_t status;
-    uint32_t n;
-
-    if (word && (!sqe->len || sqe->len > 8)) {
-        pindma_complete_current(s, qn, PINDMA_ST_BAD_FIELD, 0);
-        return;
-    }
-    /* Checked for each page anew: the mr may have gone in between. */
-    status = pindma_mr_check(s, sqe->key, sqe->offset, sqe->len,
-                             reads ? PINDMA_ACCESS_READ : PINDMA_ACCESS_WRITE,
-                             &mr);
-    if (status == PINDMA_ST_OK && sqe->opcode == PINDMA_OP_COPY) {
-        status = pindma_mr_check(s, sqe->src_key, sqe->src_offset, sqe->len,
-                                 PINDMA_ACCESS_READ, &src);
-    }
-    if (status != PINDMA_ST_OK || op->done == sqe->len) {
-        pindma_complete_current(s, qn, status, op->done);
-        return;
-    }
-
-    n = MIN(sqe->len - op->done, pindma_mr_room(mr, offset));
-    if (src) {
-        n = MIN(n, pindma_mr_room(src, src_offset));
-    }
-    switch (sqe->opcode) {
-    case PINDMA_OP_FILL:
-        memset(buf, sqe->value & 0xff, n);
-        break;
-    case PINDMA_OP_WRITE:
-        if (word) {
-            uint64_t val = cpu_to_le64(sqe->value);
-
-            memcpy(buf, (uint8_t *)&val + op->done, n);
-        } else {
-            pindma_fill_pattern(buf, sqe->value, op->done, n);
-        }
-        break;
-    }
-    if (src && !pindma_mr_dma(s, PINDMA_JOURNAL_READ, qn, op, src, src_offset,
-                              buf, n)) {
-        status = PINDMA_ST_DMA_ERROR;
-    } else if (!pindma_mr_dma(s, reads ? PINDMA_JOURNAL_READ
-                                       : PINDMA_JOURNAL_WRITE,
-                              qn, op, mr, offset, buf, n)) {
-        status = PINDMA_ST_DMA_ERROR;
-    }
-    if (status != PINDMA_ST_OK) {
-        pindma_complete_current(s, qn, status, op->done);
-        return;
-    }
-    if (word && reads) {
-        uint64_t val = 0;
-
-        memcpy((uint8_t *)&val + op->done, buf, n);
-        op->result |= le64_to_cpu(val);
-    } else if (reads) {
-        op->result = crc32(op->result, buf, n);
-    }
-    op->done += n;
-    if (op->done == sqe->len) {
-        pindma_complete_current(s, qn, PINDMA_ST_OK,
-                                reads ? op->result : op->done);
-    }
-}
-
-static uint64_t pindma_num_stamps(const struct pindma_sqe *sqe)
-{
-    return DIV_ROUND_UP(sqe->len, PINDMA_PAGE_SIZE);
-}
-
-static uint16_t pindma_stamp_check(PinDMAState *s, const struct pindma_sqe *sqe,
-                                   PinDMAMR **mrp)
-{
-    uint64_t last;
-    uint16_t status = pindma_mr_check(s, sqe->key, sqe->offset, sqe->len,
-                                      PINDMA_ACCESS_WRITE, mrp);
-
-    if (status != PINDMA_ST_OK) {
-        return status;
-    }
-    if (!sqe->len || !QEMU_IS_ALIGNED((*mrp)->first_offset + sqe->offset, 8)) {
-        return PINDMA_ST_BAD_FIELD;
-    }
-    last = sqe->offset + (pindma_num_stamps(sqe) - 1) * PINDMA_PAGE_SIZE;
-    return (*mrp)->len - last < 8 ? PINDMA_ST_BOUNDS : PINDMA_ST_OK;
-}
-
-static bool pindma_stamp(PinDMAState *s, int qn, PinDMAOp *op,
-                         const PinDMAMR *mr, uint64_t n)
-{
-    uint64_t val = cpu_to_le64(op->sqe.value + op->done);
-
-    if (!pindma_mr_dma(s, PINDMA_JOURNAL_WRITE, qn, op, mr,
-                       op->sqe.offset + n * PINDMA_PAGE_SIZE, &val, 8)) {
-        return false;
-    }
-    op->done++;
-    return true;
-}
-
-static void pindma_op_write_stamps(PinDMAState *s, int qn)
-{
-    PinDMAOp *op = &s->queues[qn].op;
-    PinDMAMR *mr;
-    uint16_t status = pindma_stamp_check(s, &op->sqe, &mr);
-
-    if (status == PINDMA_ST_OK && !pindma_stamp(s, qn, op, mr, op->done)) {
-        status = PINDMA_ST_DMA_ERROR;
-    }
-    if (status != PINDMA_ST_OK || op->done == pindma_num_stamps(&op->sqe)) {
-        pindma_complete_current(s, qn, status, op->done);
-    }
-}
-
-/* The turn of a HAMMER has come: from now on it runs beside the queue. */
-static void pindma_op_hammer(PinDMAState *s, int qn)
-{
-    PinDMAQueue *q = &s->queues[qn];
-    PinDMAMR *mr;
-    uint16_t status = pindma_stamp_check(s, &q->op.sqe, &mr);
-
-    /* A slot of the completion ring must stay free, or STOP gets no turn. */
-    if (status == PINDMA_ST_OK && (q->num_hammers == PINDMA_MAX_HAMMERS ||
-                                   q->num_hammers + 3 > q->entries)) {
-        status = PINDMA_ST_NO_SPACE;
-    }
-    if (status != PINDMA_ST_OK) {
-        pindma_complete_current(s, qn, status, 0);
-        return;
-    }
-    q->op.start_ns = s->now;
-    q->op.rng = q->op.sqe.seed ?: 1;
-    q->hammers[q->num_hammers++] = q->op;
-    q->busy = false;
-}
-
-static void pindma_op_stop(PinDMAState *s, int qn)
-{
-    PinDMAQueue *q = &s->queues[qn];
-    unsigned int n;
-
-    for (n = 0; n < q->num_hammers; n++) {
-        if (q->hammers[n].sqe.tag == q->op.sqe.value) {
-            pindma_complete_hammer(s, qn, n, PINDMA_ST_OK);
-            if (q->busy) {
-                pindma_complete_current(s, qn, PINDMA_ST_OK, 0);
-            }
-            return;
-        }
-    }
-    pindma_complete_current(s, qn, PINDMA_ST_NOT_FOUND, 0);
-}
-
-/* ----------------------------------------------------------------- engine */
-
-/*
- * One stamp of hammer n of a queue.  False: its next stamp is not due yet, and
- * s->wake_ns knows when it will be.
- */
-static bool pindma_hammer_step(PinDMAState *s, int qn, unsigned int n)
-{
-    PinDMAOp *op = &s->queues[qn].hammers[n];
-    uint64_t pages = pindma_num_stamps(&op->sqe);
-    uint64_t page = op->done % pages;
-    PinDMAMR *mr = pindma_mr_find(s, op->sqe.key);
-
-    if (op->sqe.rate) {
-        int64_t due = op->start_ns + muldiv64(op->done, NANOSECONDS_PER_SECOND,
-                                              op->sqe.rate);
-
-        if (due > s->now) {
-            s->wake_ns = MIN(s->wake_ns, due);
-            return false;
-        }
-        if (s->now - due > PINDMA_MAX_LAG_NS) {
-            op->start_ns += s->now - due;
-        }
-    }
-    switch (op->sqe.mode) {
-    case PINDMA_ORDER_DOWN:
-        page = pages - 1 - page;
-        break;
-    case PINDMA_ORDER_RANDOM:
-        op->rng ^= op->rng << 13;
-        op->rng ^= op->rng >> 7;
-        op->rng ^= op->rng << 17;
-        page = op->rng % pages;
-        break;
-    }
-    if (!pindma_stamp(s, qn, op, mr, page)) {
-        pindma_complete_hammer(s, qn, n, PINDMA_ST_DMA_ERROR);
-    }
-    return true;
-}
-
-/*
- * Fields that an op does not name must be 0, and modes are those that it has:
- * they may mean something later.
- */
-static bool pindma_sqe_is_clean(const struct pindma_sqe *sqe)
-{
-    bool data = sqe->opcode == PINDMA_OP_WRITE ||
-                sqe->opcode == PINDMA_OP_READ ||
-                sqe->opcode == PINDMA_OP_FILL ||
-                sqe->opcode == PINDMA_OP_COPY ||
-                sqe->opcode == PINDMA_OP_HAMMER ||
-                sqe->opcode == PINDMA_OP_REG_MR;
-
-    if (sqe->reserved0 ||
-        ((sqe->src_key || sqe->src_offset) && sqe->opcode != PINDMA_OP_COPY) ||
-        ((sqe->rate || sqe->seed) && sqe->opcode != PINDMA_OP_HAMMER) ||
-        ((sqe->offset || sqe->len) && !data) ||
-        (sqe->key && !data && sqe->opcode != PINDMA_OP_DEREG_MR)) {
-        return false;
-    }
-    switch (sqe->opcode) {
-    case PINDMA_OP_NOP:
-    case PINDMA_OP_DEREG_MR:
-    case PINDMA_OP_COPY:
-        return !sqe->mode && !sqe->value;
-    case PINDMA_OP_WRITE:
-        return sqe->mode <= PINDMA_WRITE_STAMP;
-    case PINDMA_OP_READ:
-        return sqe->mode <= PINDMA_READ_CRC32 && !sqe->value;
-    case PINDMA_OP_HAMMER:
-        return sqe->mode <= PINDMA_ORDER_RANDOM;
-    case PINDMA_OP_FILL:
-        return !sqe->mode && sqe->value <= 0xff;
-    case PINDMA_OP_STOP:
-        return !sqe->mode;
-    default:
-        return true;
-    }
-}
-
-static bool pindma_op_known(int qn, uint8_t opcode)
-{
-    switch (opcode) {
-    case PINDMA_OP_NOP:
-        return true;
-    case PINDMA_OP_REG_MR:
-    case PINDMA_OP_DEREG_MR:
-        return qn == PINDMA_QUEUE_ADMIN;
-    case PINDMA_OP_WRITE:
-    case PINDMA_OP_READ:
-    case PINDMA_OP_FILL:
-    case PINDMA_OP_COPY:
-    case PINDMA_OP_HAMMER:
-    case PINDMA_OP_STOP:
-        return qn == PINDMA_QUEUE_IO;
-    }
-    return false;
-}
-
-/* One step of the op whose turn it is: at most one page, or a completion. */
-static void pindma_op_step(PinDMAState *s, int qn)
-{
-    const struct pindma_sqe *sqe = &s->queues[qn].op.sqe;
-
-    if (!pindma_op_known(qn, sqe->opcode)) {
-        pindma_complete_current(s, qn, PINDMA_ST_BAD_OPCODE, 0);
-        return;
-    }
-    if (!pindma_sqe_is_clean(sqe)) {
-        pindma_complete_current(s, qn, PINDMA_ST_BAD_FIELD, 0);
-        return;
-    }
-    switch (sqe->opcode) {
-    case PINDMA_OP_NOP:
-        pindma_complete_current(s, qn, PINDMA_ST_OK, 0);
-        break;
-    case PINDMA_OP_WRITE:
-        if (sqe->mode == PINDMA_WRITE_STAMP) {
-            pindma_op_write_stamps(s, qn);
-            break;
-        }
-        /* fall through */
-    case PINDMA_OP_READ:
-    case PINDMA_OP_FILL:
-    case PINDMA_OP_COPY:
-        pindma_op_bytes(s, qn);
-        break;
-    case PINDMA_OP_HAMMER:
-        pindma_op_hammer(s, qn);
-        break;
-    case PINDMA_OP_STOP:
-        pindma_op_stop(s, qn);
-        break;
-    case PINDMA_OP_REG_MR:
-        pindma_op_reg_mr(s, qn);
-        break;
-    case PINDMA_OP_DEREG_MR:
-        pindma_op_dereg_mr(s, qn);
-        break;
-    }
-}
-
-/* Fetch the next sqe, if there is one and room for its cqe. */
-static bool pindma_queue_fetch(PinDMAState *s, int qn)
-{
-    PinDMAQueue *q = &s->queues[qn];
-    struct pindma_sqe *sqe = &q->op.sqe;
-
-    if (!q->enabled || q->sq_head == q->sq_tail || !pindma_cq_room(q)) {
-        return false;
-    }
-    memset(&q->op, 0, sizeof(q->op));
-    if (!pindma_dma(s, PINDMA_JOURNAL_FETCH, qn, NULL, 0, 0,
-                    q->sq_addr + q->sq_head * sizeof(*sqe), sqe,
-                    sizeof(*sqe))) {
-        pindma_queue_fail(s, qn);
-        return false;
-    }
-    le16_to_cpus(&sqe->reserved0);
-    le32_to_cpus(&sqe->key);
-    le64_to_cpus(&sqe->tag);
-    le64_to_cpus(&sqe->offset);
-    le64_to_cpus(&sqe->len);
-    le64_to_cpus(&sqe->value);
-    le32_to_cpus(&sqe->src_key);
-    le32_to_cpus(&sqe->rate);
-    le64_to_cpus(&sqe->src_offset);
-    le64_to_cpus(&sqe->seed);
-    q->sq_head = (q->sq_head + 1) & (q->entries - 1);
-    q->busy = true;
-    trace_pindma_op(qn, sqe->opcode, sqe->tag, sqe->key, sqe->offset, sqe->len);
-    return true;
-}
-
-/* One turn for everything that wants to run.  False: nothing wanted to. */
-static bool pindma_engine_turn(PinDMAState *s, unsigned int *budget)
-{
-    bool progress = false;
-    unsigned int n;
-    int i;
-
-    for (i = 0; i < PINDMA_NUM_QUEUES; i++) {
-        PinDMAQueue *q = &s->queues[i];
-
-        if (*budget && (q->busy || pindma_queue_fetch(s, i))) {
-            pindma_op_step(s, i);
-            progress = true;
-            --*budget;
-        }
-        for (n = 0; n < q->num_hammers && *budget; n++) {
-            if (pindma_hammer_step(s, i, n)) {
-                progress = true;
-                --*budget;
-            }
-        }
-    }
-    return progress;
-}
-
-/*
- * Returns how long there will be nothing to do, ns: 0 for not at all.  The
- * device may be gone then.
- */
-static int64_t pindma_engine_batch(PinDMAEngine *engine)
+/* After a batch.  The device may be gone after it. */
+void pindma_interrupt(PinDMAEngine *engine)
 {
     PinDMAState *s = engine->s;
-    unsigned int budget = PINDMA_BATCH;
-    int64_t idle_ns = INT64_MAX;
-    uint32_t notify;
+    PCIDevice *pdev = PCI_DEVICE(s);
+    uint32_t queues = s->notify;
     int i;
 
-    if (!pindma_can_dma(s)) {
-        return INT64_MAX;
+    if (!queues) {
+        return;
     }
-    s->now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
-    s->wake_ns = INT64_MAX;
-    while (budget && pindma_engine_turn(s, &budget)) {
-        /* the budget bounds it */
-    }
-    if (!budget) {
-        idle_ns = 0;
-    } else if (s->wake_ns != INT64_MAX) {
-        idle_ns = s->wake_ns - s->now;
-    }
-    notify = s->notify;
     s->notify = 0;
+    trace_pindma_interrupt(queues);
     object_ref(OBJECT(s));
+    if (!msix_enabled(pdev)) {
+        s->intr |= queues;
+        if (msi_enabled(pdev)) {
+            msi_notify(pdev, 0);
+        } else {
+            pindma_intr_update(s);
+        }
+    }
     for (i = 0; i < PINDMA_NUM_QUEUES && engine->s; i++) {
-        if (notify & (1u << i)) {
-            msix_notify(PCI_DEVICE(s), i);
+        if (queues & (1u << i) && msix_enabled(pdev)) {
+            msix_notify(pdev, i);
         }
     }
     object_unref(OBJECT(s));
-    return idle_ns;
 }
 
-static void *pindma_engine_thread(void *opaque)
-{
-    PinDMAEngine *engine = opaque;
-
-    rcu_register_thread();
-    bql_lock();
-    while (engine->s) {
-        int64_t idle_ns = pindma_engine_batch(engine);
-
-        if (!engine->s) {
-            break;
-        }
-        if (idle_ns == INT64_MAX) {
-            qemu_cond_wait_bql(&engine->kick);
-        } else if (idle_ns >= SCALE_MS) {
-            qemu_cond_timedwait_bql(&engine->kick, 1);
-        } else {
-            bql_unlock();
-            if (idle_ns) {
-                g_usleep(DIV_ROUND_UP(idle_ns, SCALE_US));
-            }
-            bql_lock();
-        }
-    }
-    bql_unlock();
-    rcu_unregister_thread();
-    qemu_cond_destroy(&engine->kick);
-    g_free(engine);
-    return NULL;
-}
-
-static void pindma_engine_start(PinDMAState *s)
-{
-    QemuThread thread;
-
-    s->engine = g_new0(PinDMAEngine, 1);
-    s->engine->s = s;
-    qemu_cond_init(&s->engine->kick);
-    qemu_thread_create(&thread, "pindma", pindma_engine_thread, s->engine,
-                       QEMU_THREAD_DETACHED);
-}
-
-/* No batch runs now, as the BQL is held, and none will follow. */
-static void pindma_engine_stop(PinDMAState *s)
-{
-    s->engine->s = NULL;
-    qemu_cond_signal(&s->engine->kick);
-    s->engine = NULL;
-}
-
-static void pindma_kick(PinDMAState *s)
-{
-    if (s->engine) {
-        qemu_cond_signal(&s->engine->kick);
-    }
-}
-
-static void pindma_vm_state_change(void *opaque, bool running, RunState state)
-{
-    if (running) {
-        pindma_kick(opaque);
-    }
-}
+/* ------------------------------------------------------------------- reset */
 
 static void pindma_reset(PinDMAState *s)
 {
+    struct pindma_journal_entry e = { .kind = PINDMA_JOURNAL_RESET };
     int i;
 
     trace_pindma_reset();
     for (i = 0; i < PINDMA_NUM_QUEUES; i++) {
-        pindma_queue_clear(s, &s->queues[i]);
+        pindma_queue_clear(s, i);
         s->queues[i].sq_addr = 0;
         s->queues[i].cq_addr = 0;
         s->queues[i].entries = 0;
+        s->queues[i].pd = 0;
+        s->queues[i].mark_high = 0;
     }
-    for (i = 0; i < PINDMA_MAX_MRS; i++) {
-        pindma_mr_free(s, &s->mrs[i]);
-    }
+    pindma_mr_reset(s);
     s->queue_error = false;
-    s->mark_high = 0;
     s->notify = 0;
+    s->intr = 0;
+    pindma_intr_update(s);
     s->now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
-    pindma_journal(s, PINDMA_JOURNAL_RESET, 0, NULL, 0, 0, 0, 0, 0,
-                   PINDMA_ST_OK);
+    pindma_journal(s, e, NULL);
+    pindma_journal_flush(s);
 }
 
-/* -------------------------------------------------------------- registers */
+/* --------------------------------------------------------------- registers */
+
+static uint32_t pindma_caps(PinDMAState *s)
+{
+    return (s->timer ? PINDMA_CAP_TIMER : PINDMA_CAP_THREAD) |
+           (s->journal_crc ? PINDMA_CAP_JOURNAL_CRC : 0);
+}
 
 static uint32_t pindma_status(PinDMAState *s)
 {
@@ -1016,29 +111,48 @@ static uint32_t pindma_status(PinDMAState *s)
     int i;
 
     for (i = 0; i < PINDMA_NUM_QUEUES; i++) {
-        PinDMAQueue *q = &s->queues[i];
-
-        if (q->busy || q->num_hammers ||
-            (q->enabled && q->sq_head != q->sq_tail)) {
+        if (pindma_queue_busy(&s->queues[i])) {
             status |= PINDMA_STATUS_BUSY;
         }
     }
     return status;
 }
 
+/* Which queue's registers are at addr?  -1: none's. */
+static int pindma_reg_queue(hwaddr addr)
+{
+    hwaddr end = PINDMA_QUEUE_REGS(PINDMA_NUM_QUEUES);
+
+    if (addr < PINDMA_QUEUE_REGS(0) || addr >= end) {
+        return -1;
+    }
+    return (addr - PINDMA_QUEUE_REGS(0)) / PINDMA_QUEUE_STRIDE;
+}
+
+/* Which queue's doorbells are at addr?  -1: none's. */
+static int pindma_reg_doorbell(hwaddr addr)
+{
+    if (addr < PINDMA_DB(0) || addr >= PINDMA_DB(PINDMA_NUM_QUEUES)) {
+        return -1;
+    }
+    return (addr - PINDMA_DB(0)) / PINDMA_PAGE_SIZE;
+}
+
 /* The register at addr, which is 8-byte aligned if the register has 8 bytes */
 static uint64_t pindma_reg_get(PinDMAState *s, hwaddr addr)
 {
-    unsigned int qn = (addr - PINDMA_QUEUE_REGS(0)) / PINDMA_QUEUE_STRIDE;
-    PinDMAQueue *q;
+    int qn = pindma_reg_queue(addr);
 
+    if (qn >= 0) {
+        return pindma_queue_get(s, qn, addr - PINDMA_QUEUE_REGS(qn));
+    }
     switch (addr) {
     case PINDMA_REG_MAGIC:
         return PINDMA_MAGIC;
     case PINDMA_REG_VERSION:
         return PINDMA_VERSION_MAJOR << 16 | PINDMA_VERSION_MINOR;
     case PINDMA_REG_CAPS:
-        return PINDMA_CAP_THREAD;
+        return pindma_caps(s);
     case PINDMA_REG_STATUS:
         return pindma_status(s);
     case PINDMA_REG_MAX_MRS:
@@ -1049,35 +163,60 @@ static uint64_t pindma_reg_get(PinDMAState *s, hwaddr addr)
         return PINDMA_JOURNAL_ENTRIES;
     case PINDMA_REG_JOURNAL_SEQ:
         return s->journal_seq;
-    }
-    if (addr < PINDMA_QUEUE_REGS(0) || qn >= PINDMA_NUM_QUEUES) {
-        return 0;
-    }
-    q = &s->queues[qn];
-    switch (addr - PINDMA_QUEUE_REGS(qn)) {
-    case PINDMA_QUEUE_SQ_ADDR:
-        return q->sq_addr;
-    case PINDMA_QUEUE_CQ_ADDR:
-        return q->cq_addr;
-    case PINDMA_QUEUE_ENTRIES:
-        return q->entries;
-    case PINDMA_QUEUE_ENABLE:
-        return q->enabled;
-    case PINDMA_QUEUE_SQ_HEAD:
-        return q->sq_head;
-    case PINDMA_QUEUE_CQ_TAIL:
-        return q->cq_tail;
+    case PINDMA_REG_JOURNAL_LOST:
+        return s->journal_lost;
+    case PINDMA_REG_TIME:
+        return qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
+    case PINDMA_REG_INTR:
+        return s->intr;
+    case PINDMA_REG_DMA_BITS:
+        return s->dma_bits;
+    case PINDMA_REG_STALE:
+        return s->stale;
+    case PINDMA_REG_STALE_ADDR:
+        return s->stale_addr;
+    case PINDMA_REG_FAULT:
+        return s->fault;
+    case PINDMA_REG_FAULT_QUEUES:
+        return s->fault_queues;
+    case PINDMA_REG_FAULT_SKIP:
+        return s->fault_skip;
+    case PINDMA_REG_FAULT_COUNT:
+        return s->fault_count;
+    case PINDMA_REG_FAULT_ARG:
+        return s->fault_arg;
+    case PINDMA_REG_FAULT_DELAY:
+        return s->fault_delay;
+    case PINDMA_REG_FAULT_HITS:
+        return s->fault_hits;
     }
     return 0;
 }
 
 static bool pindma_reg_is_8(hwaddr addr)
 {
-    if (addr < PINDMA_QUEUE_REGS(0)) {
-        return addr == PINDMA_REG_JOURNAL_SEQ || addr == PINDMA_REG_MARK;
+    int qn = pindma_reg_queue(addr);
+
+    if (qn >= 0) {
+        addr -= PINDMA_QUEUE_REGS(qn);
+        return addr == PINDMA_QUEUE_SQ_ADDR || addr == PINDMA_QUEUE_CQ_ADDR;
     }
-    addr = (addr - PINDMA_QUEUE_REGS(0)) % PINDMA_QUEUE_STRIDE;
-    return addr == PINDMA_QUEUE_SQ_ADDR || addr == PINDMA_QUEUE_CQ_ADDR;
+    qn = pindma_reg_doorbell(addr);
+    if (qn >= 0) {
+        return addr == PINDMA_DB(qn) + PINDMA_DB_MARK;
+    }
+    switch (addr) {
+    case PINDMA_REG_JOURNAL_SEQ:
+    case PINDMA_REG_JOURNAL_LOST:
+    case PINDMA_REG_TIME:
+    case PINDMA_REG_STALE:
+    case PINDMA_REG_STALE_ADDR:
+    case PINDMA_REG_FAULT_ARG:
+    case PINDMA_REG_FAULT_DELAY:
+    case PINDMA_REG_FAULT_HITS:
+        return true;
+    }
+    return false;
 }
 
 static uint64_t pindma_mmio_read(void *opaque, hwaddr addr, unsigned int size)
@@ -1101,77 +240,17 @@ static uint64_t pindma_mmio_read(void *opaque, hwaddr addr, unsigned int size)
     return val;
 }
 
-static void pindma_queue_enable(PinDMAState *s, unsigned int qn, bool enable)
-{
-    PinDMAQueue *q = &s->queues[qn];
-
-    pindma_queue_clear(s, q);
-    if (!enable) {
-        return;
-    }
-    if (!is_power_of_2(q->entries) || q->entries < PINDMA_QUEUE_MIN_ENTRIES ||
-        q->entries > PINDMA_QUEUE_MAX_ENTRIES ||
-        !QEMU_IS_ALIGNED(q->sq_addr | q->cq_addr, PINDMA_PAGE_SIZE)) {
-        pindma_guest_error(s, "queue %u: %u entries at 0x%" PRIx64 " and 0x%"
-                           PRIx64 " refused", qn, q->entries, q->sq_addr,
-                           q->cq_addr);
-        return;
-    }
-    q->enabled = true;
-}
-
-static void pindma_queue_write(PinDMAState *s, unsigned int qn, hwaddr reg,
-                               uint64_t val)
-{
-    PinDMAQueue *q = &s->queues[qn];
-    bool setup = reg < PINDMA_QUEUE_ENABLE ||
-                 (reg == PINDMA_QUEUE_ENABLE && val & 1);
-
-    if (setup && q->enabled) {
-        pindma_guest_error(s, "queue %u: set up while enabled", qn);
-        return;
-    }
-    switch (reg) {
-    case PINDMA_QUEUE_SQ_ADDR:
-        q->sq_addr = val;
-        return;
-    case PINDMA_QUEUE_CQ_ADDR:
-        q->cq_addr = val;
-        return;
-    case PINDMA_QUEUE_ENTRIES:
-        q->entries = val;
-        return;
-    case PINDMA_QUEUE_ENABLE:
-        pindma_queue_enable(s, qn, val & 1);
-        return;
-    case PINDMA_QUEUE_SQ_TAIL:
-        if (!q->enabled || val >= q->entries) {
-            break;
-        }
-        q->sq_tail = val;
-        pindma_kick(s);
-        return;
-    case PINDMA_QUEUE_CQ_HEAD:
-        /* The head moves forward, over slots that have been written. */
-        if (!q->enabled || val >= q->entries ||
-            ((val - q->cq_head) & (q->entries - 1)) >
-            ((q->cq_tail - q->cq_head) & (q->entries - 1))) {
-            break;
-        }
-        q->cq_head = val;
-        pindma_kick(s);
-        return;
-    }
-    pindma_guest_error(s, "queue %u: write of 0x%" PRIx64 " to +0x%"
-                       HWADDR_PRIx " ignored", qn, val, reg);
-}
-
 static void pindma_reg_set(PinDMAState *s, hwaddr addr, uint64_t val)
 {
-    unsigned int qn = (addr - PINDMA_QUEUE_REGS(0)) / PINDMA_QUEUE_STRIDE;
+    int qn = pindma_reg_queue(addr);
 
-    if (addr >= PINDMA_QUEUE_REGS(0) && qn < PINDMA_NUM_QUEUES) {
-        pindma_queue_write(s, qn, addr - PINDMA_QUEUE_REGS(qn), val);
+    if (qn >= 0) {
+        pindma_queue_set(s, qn, addr - PINDMA_QUEUE_REGS(qn), val);
+        return;
+    }
+    qn = pindma_reg_doorbell(addr);
+    if (qn >= 0) {
+        pindma_queue_doorbell(s, qn, addr - PINDMA_DB(qn), val);
         return;
     }
     switch (addr) {
@@ -1180,10 +259,30 @@ static void pindma_reg_set(PinDMAState *s, hwaddr addr, uint64_t val)
             pindma_reset(s);
         }
         return;
-    case PINDMA_REG_MARK:
-        s->now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
-        pindma_journal(s, PINDMA_JOURNAL_MARK, 0, NULL, 0, 0, 0, 0, val,
-                       PINDMA_ST_OK);
+    case PINDMA_REG_INTR:
+        s->intr &= ~val;
+        pindma_intr_update(s);
+        return;
+    case PINDMA_REG_FAULT:
+        if (val >= PINDMA_NUM_FAULTS) {
+            break;
+        }
+        pindma_fault_arm(s, val);
+        return;
+    case PINDMA_REG_FAULT_QUEUES:
+        s->fault_queues = val;
+        return;
+    case PINDMA_REG_FAULT_SKIP:
+        s->fault_skip = val;
+        return;
+    case PINDMA_REG_FAULT_COUNT:
+        s->fault_count = val;
+        return;
+    case PINDMA_REG_FAULT_ARG:
+        s->fault_arg = val;
+        return;
+    case PINDMA_REG_FAULT_DELAY:
+        s->fault_delay = MIN(val, PINDMA_MAX_FAULT_DELAY);
         return;
     }
     pindma_guest_error(s, "write of 0x%" PRIx64 " to 0x%" HWADDR_PRIx
@@ -1195,18 +294,19 @@ static void pindma_mmio_write(void *opaque, hwaddr addr, uint64_t val,
 {
     PinDMAState *s = opaque;
     hwaddr reg = QEMU_ALIGN_DOWN(addr, 8);
+    int qn = pindma_reg_doorbell(reg);
 
     trace_pindma_mmio_write(addr, size, val);
     if (size == 8 && !pindma_reg_is_8(addr)) {
         pindma_guest_error(s, "8-byte write to 0x%" HWADDR_PRIx, addr);
         return;
     }
-    if (size == 4 && reg == PINDMA_REG_MARK) {
+    if (size == 4 && qn >= 0 && pindma_reg_is_8(reg)) {
         if (addr != reg) {
-            s->mark_high = val << 32;
+            s->queues[qn].mark_high = val;
             return;
         }
-        val |= s->mark_high;
+        val |= (uint64_t)s->queues[qn].mark_high << 32;
     } else if (size == 4 && pindma_reg_is_8(reg)) {
         val = deposit64(pindma_reg_get(s, reg), (addr - reg) * 8, 32, val);
         addr = reg;
@@ -1228,16 +328,19 @@ static const MemoryRegionOps pindma_mmio_ops = {
     },
 };
 
-/* ----------------------------------------------------------------- device */
+/* --------------------------------------------------------------- PCI device */
 
 static void pindma_config_write(PCIDevice *pdev, uint32_t addr, uint32_t val,
                                 int len)
 {
+    PinDMAState *s = PINDMA(pdev);
+
     pci_default_write_config(pdev, addr, val, len);
     if (pci_is_express(pdev)) {
         pcie_cap_flr_write_config(pdev, addr, val, len);
+        pcie_aer_write_config(pdev, addr, val, len);
     }
-    pindma_kick(PINDMA(pdev));  /* bus mastering may be on again */
+    pindma_kick_all(s);     /* bus mastering may be on again */
 }
 
 static void pindma_device_reset(DeviceState *dev)
@@ -1245,7 +348,71 @@ static void pindma_device_reset(DeviceState *dev)
     pindma_reset(PINDMA(dev));
 }
 
-static void pindma_realize(PCIDevice *pdev, Error **errp)
+static void pindma_vm_state_change(void *opaque, bool running, RunState state)
+{
+    if (running) {
+        pindma_kick_all(opaque);
+    }
+}
+
+static void pindma_unrealize_pci(PCIDevice *pdev)
+{
+    if (pci_is_express(pdev)) {
+        pcie_aer_exit(pdev);
+        pcie_cap_exit(pdev);
+    }
+    msi_uninit(pdev);
+    if (msix_present(pdev)) {
+        msix_uninit_exclusive_bar(pdev);
+    }
+}
+
+static bool pindma_realize_express(PCIDevice *pdev, Error **errp)
+{
+    PinDMAState *s = PINDMA(pdev);
+
+    if (!pci_bus_is_express(pci_get_bus(pdev))) {
+        pdev->cap_present &= ~QEMU_PCI_CAP_EXPRESS;
+        return true;
+    }
+    if (pcie_endpoint_cap_init(pdev, 0) < 0) {
+        error_setg(errp, "pindma: no room for the PCI Express capability");
+        return false;
+    }
+    pcie_cap_flr_init(pdev);
+    if (pcie_aer_init(pdev, PCI_ERR_VER, PINDMA_AER_OFFSET, PCI_ERR_SIZEOF,
+                      errp) < 0) {
+        return false;
+    }
+    if (s->ats) {
+        pcie_ats_init(pdev, PINDMA_ATS_OFFSET, true);
+    }
+    return true;
+}
+
+static bool pindma_realize_interrupts(PCIDevice *pdev, Error **errp)
+{
+    PinDMAState *s = PINDMA(pdev);
+    int i;
+
+    pci_config_set_interrupt_pin(pdev->config, 1);
+    if (s->msi && msi_init(pdev, 0, 1, true, false, errp) < 0) {
+        return false;
+    }
+    if (!s->msix) {
+        return true;
+    }
+    if (msix_init_exclusive_bar(pdev, PINDMA_NUM_QUEUES, PINDMA_BAR_MSIX,
+                                errp) < 0) {
+        return false;
+    }
+    for (i = 0; i < PINDMA_NUM_QUEUES; i++) {
+        msix_vector_use(pdev, i);
+    }
+    return true;
+}
+
+static bool pindma_realize_bars(PCIDevice *pdev, Error **errp)
 {
     ERRP_GUARD();
     PinDMAState *s = PINDMA(pdev);
@@ -1254,7 +421,7 @@ static void pindma_realize(PCIDevice *pdev, Error **errp)
                            PINDMA_JOURNAL_ENTRIES * sizeof(*s->journal_ram),
                            errp);
     if (*errp) {
-        return;
+        return false;
     }
     s->journal_ram = memory_region_get_ram_ptr(&s->journal);
     memory_region_init_io(&s->regs, OBJECT(s), &pindma_mmio_ops, s,
@@ -1265,21 +432,24 @@ static void pindma_realize(PCIDevice *pdev, Error **errp)
                      PCI_BASE_ADDRESS_SPACE_MEMORY |
                      PCI_BASE_ADDRESS_MEM_TYPE_64 |
                      PCI_BASE_ADDRESS_MEM_PREFETCH, &s->journal);
-    if (msix_init_exclusive_bar(pdev, PINDMA_NUM_QUEUES, PINDMA_BAR_MSIX,
-                                errp)) {
+    return true;
+}
+
+static void pindma_realize(PCIDevice *pdev, Error **errp)
+{
+    PinDMAState *s = PINDMA(pdev);
+
+    if (s->dma_bits < 24 || s->dma_bits > 64) {
+        error_setg(errp, "pindma: dma-bits=%u is not 24 to 64", s->dma_bits);
         return;
     }
-    for (int i = 0; i < PINDMA_NUM_QUEUES; i++) {
-        msix_vector_use(pdev, i);
-    }
-    if (!pci_bus_is_express(pci_get_bus(pdev))) {
-        pdev->cap_present &= ~QEMU_PCI_CAP_EXPRESS;
-    } else if (pcie_endpoint_cap_init(pdev, 0) < 0) {
-        error_setg(errp, "pindma: no room for the PCI Express capability");
-        msix_uninit_exclusive_bar(pdev);
+    if (!pindma_engine_check(s, errp) || !pindma_realize_bars(pdev, errp)) {
         return;
-    } else {
-        pcie_cap_flr_init(pdev);
+    }
+    if (!pindma_realize_express(pdev, errp) ||
+        !pindma_realize_interrupts(pdev, errp)) {
+        pindma_unrealize_pci(pdev);
+        return;
     }
     s->vm_state = qdev_add_vm_change_state_handler(DEVICE(s),
                                                    pindma_vm_state_change, s);
@@ -1293,21 +463,100 @@ static void pindma_exit(PCIDevice *pdev)
     pindma_engine_stop(s);
     qemu_del_vm_change_state_handler(s->vm_state);
     pindma_reset(s);
-    if (pci_is_express(pdev)) {
-        pcie_cap_exit(pdev);
-    }
-    msix_uninit_exclusive_bar(pdev);
+    qemu_chr_fe_deinit(&s->chr, false);
+    pindma_unrealize_pci(pdev);
 }
 
-/* The config space is made before realize, which knows the bus: make it big. */
+/* -------------------------------------------------------------- properties */
+
+static char *pindma_get_fault(Object *obj, Error **errp)
+{
+    return g_strdup(pindma_fault_names[PINDMA(obj)->fault]);
+}
+
+static void pindma_set_fault(Object *obj, const char *name, Error **errp)
+{
+    g_autoptr(GString) names = g_string_new(NULL);
+    int i;
+
+    for (i = 0; i < PINDMA_NUM_FAULTS; i++) {
+        if (!strcmp(name, pindma_fault_names[i])) {
+            pindma_fault_arm(PINDMA(obj), i);
+            return;
+        }
+        g_string_append_printf(names, " %s", pindma_fault_names[i]);
+    }
+    error_setg(errp, "pindma: fault '%s' is none of:%s", name, names->str);
+}
+
+static void pindma_get_fault_delay(Object *obj, Visitor *v, const char *name,
+                                   void *opaque, Error **errp)
+{
+    visit_type_uint64(v, name, &PINDMA(obj)->fault_delay, errp);
+}
+
+static void pindma_set_fault_delay(Object *obj, Visitor *v, const char *name,
+                                   void *opaque, Error **errp)
+{
+    uint64_t ns;
+
+    if (!visit_type_uint64(v, name, &ns, errp)) {
+        return;
+    }
+    if (ns > PINDMA_MAX_FAULT_DELAY) {
+        error_setg(errp, "pindma: %s=%" PRIu64 " is more than %llu ns", name,
+                   ns, PINDMA_MAX_FAULT_DELAY);
+        return;
+    }
+    PINDMA(obj)->fault_delay = ns;
+}
+
+/* The registers PINDMA_REG_FAULT*, for -device and qom-set */
+static void pindma_add_fault_properties(PinDMAState *s)
+{
+    Object *obj = OBJECT(s);
+
+    s->fault_queues = MAKE_64BIT_MASK(PINDMA_QUEUE_IO, PINDMA_NUM_QUEUES -
+                                                       PINDMA_QUEUE_IO);
+    s->fault_count = 1;
+    s->fault_delay = SCALE_MS;
+    object_property_add_str(obj, "fault", pindma_get_fault, pindma_set_fault);
+    object_property_add_uint32_ptr(obj, "fault-queues", &s->fault_queues,
+                                   OBJ_PROP_FLAG_READWRITE);
+    object_property_add_uint32_ptr(obj, "fault-skip", &s->fault_skip,
+                                   OBJ_PROP_FLAG_READWRITE);
+    object_property_add_uint32_ptr(obj, "fault-count", &s->fault_count,
+                                   OBJ_PROP_FLAG_READWRITE);
+    object_property_add_uint64_ptr(obj, "fault-arg", &s->fault_arg,
+                                   OBJ_PROP_FLAG_READWRITE);
+    object_property_add(obj, "fault-delay", "uint64", pindma_get_fault_delay,
+                        pindma_set_fault_delay, NULL, NULL);
+    object_property_add_uint64_ptr(obj, "fault-hits", &s->fault_hits,
+                                   OBJ_PROP_FLAG_READ);
+    object_property_add_uint64_ptr(obj, "stale", &s->stale,
+                                   OBJ_PROP_FLAG_READ);
+}
+
 static void pindma_instance_init(Object *obj)
 {
+    PinDMAState *s = PINDMA(obj);
+
+    /* Config space is made before realize, which knows the bus: make it big. */
     PCI_DEVICE(obj)->cap_present |= QEMU_PCI_CAP_EXPRESS;
+    QTAILQ_INIT(&s->old_mrs);
+    pindma_add_fault_properties(s);
 }
 
-static const VMStateDescription pindma_vmstate = {
-    .name = TYPE_PINDMA,
-    .unmigratable = 1,
+static PinDMAProperty pindma_properties[] = {
+    DEFINE_PROP_STRING("engine", PinDMAState, engine),
+    DEFINE_PROP_UINT64("seed", PinDMAState, seed, 0),
+    DEFINE_PROP_CHR("journal", PinDMAState, chr),
+    DEFINE_PROP_BOOL("journal-crc", PinDMAState, journal_crc, false),
+    DEFINE_PROP_BOOL("msix", PinDMAState, msix, true),
+    DEFINE_PROP_BOOL("msi", PinDMAState, msi, true),
+    DEFINE_PROP_BOOL("ats", PinDMAState, ats, false),
+    DEFINE_PROP_UINT32("dma-bits", PinDMAState, dma_bits, 64),
+    DEFINE_PROP_END_OF_LIST()
 };
 
 static void pindma_class_init(ObjectClass *klass, PinDMAClassData *data)
@@ -1327,7 +576,18 @@ static void pindma_class_init(ObjectClass *klass, PinDMAClassData *data)
     dc->desc = "Pinned-page DMA test device";
     dc->vmsd = &pindma_vmstate;
     device_class_set_legacy_reset(dc, pindma_device_reset);
+    device_class_set_props(dc, pindma_properties);
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
+    object_class_property_set_description(klass, "engine",
+        "auto, thread (DMA at any time) or timer (for -icount)");
+    object_class_property_set_description(klass, "seed",
+        "engine=timer: chooses the intervals between DMA");
+    object_class_property_set_description(klass, "journal",
+        "chardev (a file) that gets all journal entries");
+    object_class_property_set_description(klass, "journal-crc",
+        "journal entries have a CRC-32 of the data");
+    object_class_property_set_description(klass, "dma-bits",
+        "width of bus addresses that the device can use, 24 to 64");
 }
 
 static const TypeInfo pindma_types[] = {

@@ -138,6 +138,11 @@ static void qset4(Rig *t, int qn, uint64_t reg, uint32_t val)
     set4(t, PINDMA_QUEUE_REGS(qn) + reg, val);
 }
 
+static void db4(Rig *t, int qn, uint64_t reg, uint32_t val)
+{
+    set4(t, PINDMA_DB(qn) + reg, val);
+}
+
 static uint64_t ram_alloc(Rig *t, unsigned int pages)
 {
     uint64_t addr = t->ram;
@@ -188,8 +193,8 @@ static void queue_setup(Rig *t, int qn, uint32_t entries)
     uint64_t regs = PINDMA_QUEUE_REGS(qn);
 
     *q = (Queue) {
-        .sq = ram_alloc(t, DIV_ROUND_UP(entries * 64, PAGE)),
-        .cq = ram_alloc(t, DIV_ROUND_UP(entries * 32, PAGE)),
+        .sq = ram_alloc(t, DIV_ROUND_UP(entries * sizeof(struct pindma_sqe), PAGE)),
+        .cq = ram_alloc(t, DIV_ROUND_UP(entries * sizeof(struct pindma_cqe), PAGE)),
         .entries = entries,
         .phase = true,
     };
@@ -204,8 +209,12 @@ static void queue_setup(Rig *t, int qn, uint32_t entries)
 
 static void queues_setup(Rig *t)
 {
+    int qn;
+
     queue_setup(t, ADMIN, 16);
-    queue_setup(t, IO, 64);
+    for (qn = IO; qn < PINDMA_NUM_QUEUES; qn++) {
+        queue_setup(t, qn, 64);
+    }
 }
 
 /* With a root port the device is a PCI Express endpoint. */
@@ -256,7 +265,7 @@ static uint64_t post(Rig *t, int qn, struct pindma_sqe sqe)
     Queue *q = &t->q[qn];
 
     sqe.tag = cpu_to_le64(++t->tag);
-    sqe.reserved0 = cpu_to_le16(sqe.reserved0);
+    sqe.flags = cpu_to_le16(sqe.flags);
     sqe.key = cpu_to_le32(sqe.key);
     sqe.offset = cpu_to_le64(sqe.offset);
     sqe.len = cpu_to_le64(sqe.len);
@@ -265,6 +274,10 @@ static uint64_t post(Rig *t, int qn, struct pindma_sqe sqe)
     sqe.rate = cpu_to_le32(sqe.rate);
     sqe.src_offset = cpu_to_le64(sqe.src_offset);
     sqe.seed = cpu_to_le64(sqe.seed);
+    sqe.compare = cpu_to_le64(sqe.compare);
+    sqe.when = cpu_to_le64(sqe.when);
+    sqe.delay = cpu_to_le32(sqe.delay);
+    sqe.pd = cpu_to_le32(sqe.pd);
     qtest_memwrite(t->qts, q->sq + q->tail * sizeof(sqe), &sqe, sizeof(sqe));
     q->tail = (q->tail + 1) % q->entries;
     return t->tag;
@@ -272,7 +285,7 @@ static uint64_t post(Rig *t, int qn, struct pindma_sqe sqe)
 
 static void ring(Rig *t, int qn)
 {
-    qset4(t, qn, PINDMA_QUEUE_SQ_TAIL, t->q[qn].tail);
+    db4(t, qn, PINDMA_DB_SQ_TAIL, t->q[qn].tail);
 }
 
 static uint64_t start(Rig *t, int qn, struct pindma_sqe sqe)
@@ -306,7 +319,7 @@ static void consume(Rig *t, int qn)
     if (!q->head) {
         q->phase = !q->phase;
     }
-    qset4(t, qn, PINDMA_QUEUE_CQ_HEAD, q->head);
+    db4(t, qn, PINDMA_DB_CQ_HEAD, q->head);
 }
 
 static struct pindma_cqe reap(Rig *t, int qn)
@@ -629,13 +642,11 @@ static void test_register_access(void)
         { PINDMA_REG_MAX_PAGES, 4, RO },
         { PINDMA_REG_JOURNAL_ENTRIES, 4, RO },
         { PINDMA_REG_JOURNAL_SEQ, 8, RO },
-        { PINDMA_REG_MARK, 8, WO },
+        { PINDMA_DB(IO) + PINDMA_DB_MARK, 8, WO },
         QREG(SQ_ADDR, 8, RWR),
         QREG(CQ_ADDR, 8, RWR),
         QREG(ENTRIES, 4, RWR),
         QREG(ENABLE, 4, 0),     /* has a test of its own */
-        QREG(SQ_TAIL, 4, WO),
-        QREG(CQ_HEAD, 4, WO),
         QREG(SQ_HEAD, 4, RO),
         QREG(CQ_TAIL, 4, RO),
         /* No registers: the end of each group, and of the BAR */
@@ -749,7 +760,7 @@ static void test_queue_setup(void)
             set8(t, regs + PINDMA_QUEUE_CQ_ADDR, setups[i].cq);
             set4(t, regs + PINDMA_QUEUE_ENTRIES, setups[i].entries);
             /* No bell rings while the queue is off. */
-            set4(t, regs + PINDMA_QUEUE_SQ_TAIL, 1);
+            db4(t, qn, PINDMA_DB_SQ_TAIL, 1);
             set4(t, regs + PINDMA_QUEUE_ENABLE, 1);
             g_assert_cmpuint(reg4(t, regs + PINDMA_QUEUE_ENABLE), ==,
                              setups[i].ok);
@@ -792,8 +803,8 @@ static void test_queue_doorbells(void)
     int i;
 
     queue_setup(t, IO, 4);
-    qset4(t, IO, PINDMA_QUEUE_SQ_TAIL, 4);
-    qset4(t, IO, PINDMA_QUEUE_SQ_TAIL, UINT32_MAX);
+    db4(t, IO, PINDMA_DB_SQ_TAIL, 4);
+    db4(t, IO, PINDMA_DB_SQ_TAIL, UINT32_MAX);
     settle();
     g_assert_cmphex(reg4(t, PINDMA_REG_STATUS), ==, 0);
     g_assert_cmpuint(qreg4(t, IO, PINDMA_QUEUE_SQ_HEAD), ==, 0);
@@ -801,9 +812,9 @@ static void test_queue_doorbells(void)
     start(t, IO, OP(NOP));
     WAIT_FOR(qreg4(t, IO, PINDMA_QUEUE_CQ_TAIL) == 1);
     /* One cqe has been written: a head that runs ahead of it is ignored. */
-    qset4(t, IO, PINDMA_QUEUE_CQ_HEAD, 2);
-    qset4(t, IO, PINDMA_QUEUE_CQ_HEAD, 3);
-    qset4(t, IO, PINDMA_QUEUE_CQ_HEAD, 5);
+    db4(t, IO, PINDMA_DB_CQ_HEAD, 2);
+    db4(t, IO, PINDMA_DB_CQ_HEAD, 3);
+    db4(t, IO, PINDMA_DB_CQ_HEAD, 5);
     /* So there is room for two more, and not for a third. */
     for (i = 0; i < 3; i++) {
         start(t, IO, OP(NOP));
@@ -816,7 +827,7 @@ static void test_queue_doorbells(void)
         g_assert_cmphex(cqe.tag, ==, i + 1);
     }
     /* All have been read: it cannot go back, either. */
-    qset4(t, IO, PINDMA_QUEUE_CQ_HEAD, 3);
+    db4(t, IO, PINDMA_DB_CQ_HEAD, 3);
     for (i = 0; i < 3; i++) {
         start(t, IO, OP(NOP));
     }
@@ -1161,7 +1172,7 @@ static void test_errors(const void *express)
 
         /* Fields that an op does not name */
         IO_ROW(BAD_FIELD, NOP, .mode = 1),
-        IO_ROW(BAD_FIELD, NOP, .reserved0 = 1),
+        IO_ROW(BAD_FIELD, NOP, .flags = 0x8000),
         IO_ROW(BAD_FIELD, NOP, .key = 1),
         IO_ROW(BAD_FIELD, NOP, .offset = 1),
         IO_ROW(BAD_FIELD, NOP, .len = 1),
@@ -1171,7 +1182,7 @@ static void test_errors(const void *express)
         IO_ROW(BAD_FIELD, NOP, .src_offset = 1),
         IO_ROW(BAD_FIELD, NOP, .seed = 1),
         ADMIN_ROW(BAD_FIELD, NOP, .seed = 1),
-        IO_ROW(BAD_FIELD, WRITE, .key = 1, .len = 8, .reserved0 = 1),
+        IO_ROW(BAD_FIELD, WRITE, .key = 1, .len = 8, .flags = 0x8000),
         IO_ROW(BAD_FIELD, WRITE, .key = 1, .len = 8, .src_key = 1),
         IO_ROW(BAD_FIELD, WRITE, .key = 1, .len = 8, .src_offset = 1),
         IO_ROW(BAD_FIELD, WRITE, .key = 1, .len = 8, .rate = 1),
@@ -1610,39 +1621,39 @@ static void test_hammer_rate(void)
 
 /*
  * As many as can be, beside each other and other ops.  Red: the comparison
- * with PINDMA_MAX_HAMMERS; tag == value in pindma_op_stop().
+ * with PINDMA_MAX_BESIDE; tag == value in pindma_op_stop().
  */
 static void test_hammer_many(void)
 {
     Rig *t = rig_new(true);
-    MR *mr[PINDMA_MAX_HAMMERS];
-    struct pindma_sqe sqe[PINDMA_MAX_HAMMERS];
-    uint64_t tag[PINDMA_MAX_HAMMERS], n;
+    MR *mr[PINDMA_MAX_BESIDE];
+    struct pindma_sqe sqe[PINDMA_MAX_BESIDE];
+    uint64_t tag[PINDMA_MAX_BESIDE], n;
     struct pindma_cqe cqe;
     int i, k;
 
-    for (i = 0; i < PINDMA_MAX_HAMMERS; i++) {
+    for (i = 0; i < PINDMA_MAX_BESIDE; i++) {
         mr[i] = mr_new(t, i + 1, 2, 8 * i, 0, RW);
         sqe[i] = OP(HAMMER, .key = i + 1, .len = PAGE + 1, .value = i * VALUE);
         tag[i] = start(t, IO, sqe[i]);
     }
     cqe = run(t, OP(HAMMER, .key = 1, .len = PAGE));
     g_assert_cmpuint(cqe.status, ==, PINDMA_ST_NO_SPACE);
-    for (i = 0; i < PINDMA_MAX_HAMMERS; i++) {
+    for (i = 0; i < PINDMA_MAX_BESIDE; i++) {
         WAIT_FOR(ram4(t, mr_addr(mr[i], 0)) != (uint32_t)sqe[i].value &&
                  ram4(t, mr_addr(mr[i], PAGE)) != (uint32_t)sqe[i].value);
         cqe = run(t, OP(STOP, .value = ~tag[i]));
         g_assert_cmpuint(cqe.status, ==, PINDMA_ST_NOT_FOUND);
     }
-    for (i = 0; i < PINDMA_MAX_HAMMERS; i++) {
-        k = i * 5 % PINDMA_MAX_HAMMERS;
+    for (i = 0; i < PINDMA_MAX_BESIDE; i++) {
+        k = i * 5 % PINDMA_MAX_BESIDE;
         n = hammer_stop(t, tag[k]);
         want_stamps(mr[k], &sqe[k], n);
         mr_check(t, mr[k]);
         cqe = run(t, OP(STOP, .value = tag[k]));
         g_assert_cmpuint(cqe.status, ==, PINDMA_ST_NOT_FOUND);
     }
-    for (i = 0; i < PINDMA_MAX_HAMMERS; i++) {
+    for (i = 0; i < PINDMA_MAX_BESIDE; i++) {
         mr_check(t, mr[i]);
         g_free(mr[i]);
     }
@@ -1954,13 +1965,13 @@ static void test_journal(void)
     journal_expect_cqe(t, &seq, IO, 2, t->tag, LAST8(PINDMA_ST_BAD_KEY, 3));
 
     /* Marks, whole and in halves, and the time that it is */
-    set8(t, PINDMA_REG_MARK, VALUE);
+    set8(t, PINDMA_DB(IO) + PINDMA_DB_MARK, VALUE);
     journal_expect(t, &seq, ENTRY(MARK, .value = VALUE));
     time = journal_entry(t, seq).time;
     qtest_clock_step(t->qts, 12345);
-    set4(t, PINDMA_REG_MARK + 4, 0x11223344);
+    set4(t, PINDMA_DB(IO) + PINDMA_DB_MARK + 4, 0x11223344);
     g_assert_cmpuint(journal_seq(t), ==, seq);
-    set4(t, PINDMA_REG_MARK, 0x55667788);
+    set4(t, PINDMA_DB(IO) + PINDMA_DB_MARK, 0x55667788);
     journal_expect(t, &seq, ENTRY(MARK, .value = 0x1122334455667788));
     g_assert_cmpuint(journal_entry(t, seq).time, ==, time + 12345);
 
