@@ -27,8 +27,11 @@ struct bench_options {
 
 extern struct bench_options opt;
 
+struct bench_peer;
+
 struct bench_series {
 	const char *name;
+	const struct bench_peer *peer;
 	void (*sample)(const struct bench_series *series);
 	uint8_t opcode, mode;	/* PINDMA_*, or what else the sample needs */
 	size_t size;
@@ -51,29 +54,25 @@ void __attribute__((noreturn, format(printf, 1, 2)))
 bench_fail(const char *fmt, ...);
 void *bench_memory(size_t len);
 
-/* device.c: pindma */
-struct pindma *device_open(void);
-uint32_t device_mr(struct pindma *handle, void *addr, size_t len);
-uint64_t device_do(struct pindma *handle, const struct pindma_op *op);
-void device_check(const struct pindma_completion *completion);
-void device_small_prepare(void);
-double device_ops(const struct bench_series *series);
-void device_latency(const struct bench_series *series, double *seconds,
-		    unsigned int nr);
-void device_bulk_prepare(void);
-double device_bulk(const struct bench_series *series);
-void device_hammer_start(uint32_t rate, uint8_t order);
-uint64_t device_hammer_stop(void);
+/*
+ * Whoever carries out small ops, on buffers of its own, one for each slot: put
+ * ops on their way; wait for at least one, and say whose slots are free again.
+ */
+struct bench_peer {
+	void (*prepare)(void);
+	void (*post)(const struct bench_series *series,
+		     const unsigned int *slots, unsigned int nr);
+	unsigned int (*reap)(const struct bench_series *series,
+			     unsigned int *slots);
+};
 
-/* nvme.c, rxe.c: the others, with the same two questions */
-void nvme_prepare(void);
-double nvme_ops(const struct bench_series *series);
-void nvme_latency(const struct bench_series *series, double *seconds,
-		  unsigned int nr);
-void rxe_prepare(void);
-double rxe_ops(const struct bench_series *series);
-void rxe_latency(const struct bench_series *series, double *seconds,
-		 unsigned int nr);
+extern const struct bench_peer device_peer, nvme_peer, rxe_peer;
+
+/* device.c: pindma's large ops */
+void device_bulk_prepare(void);
+double device_bulk(const struct bench_series *series);	/* s */
+void device_hammer_start(uint32_t rate, uint8_t order);
+uint64_t device_hammer_stop(void);			/* pages stamped */
 
 /* host.c: the host's side, asked through a port of its own */
 double host_memcpy(size_t len);	/* s */

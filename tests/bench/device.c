@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* pindma itself, through nothing but its library. */
-#include <errno.h>
 #include <string.h>
 
 #include "bench.h"
@@ -11,20 +10,18 @@ static struct pindma *dev;
 static uint32_t small_mr, small_src;
 static uint32_t bulk_mr, bulk_src;
 
-struct pindma *device_open(void)
+static void open_device(void)
 {
-	struct pindma *handle;
-	int ret = pindma_open(NULL, &handle);
+	int ret = pindma_open(NULL, &dev);
 
 	if (ret)
 		bench_fail("/dev/pindma0: %s", strerror(-ret));
-	return handle;
 }
 
-uint32_t device_mr(struct pindma *handle, void *addr, size_t len)
+static uint32_t reg_mr(void *addr, size_t len)
 {
 	uint32_t mr;
-	int ret = pindma_reg_mr(handle, addr, len, PINDMA_PIN_LONGTERM,
+	int ret = pindma_reg_mr(dev, addr, len, PINDMA_PIN_LONGTERM,
 				PINDMA_MR_FAST, &mr);
 
 	if (ret)
@@ -32,126 +29,111 @@ uint32_t device_mr(struct pindma *handle, void *addr, size_t len)
 	return mr;
 }
 
-void device_check(const struct pindma_completion *completion)
+static void post(const struct pindma_op *ops, unsigned int nr)
 {
-	if (completion->status != PINDMA_ST_OK)
-		bench_fail("op %llu: %s",
-			   (unsigned long long)completion->user_data,
-			   pindma_status_string(completion->status));
-}
-
-static void post(struct pindma *handle, const struct pindma_op *ops,
-		 unsigned int nr)
-{
-	int ret = pindma_post(handle, ops, nr);
+	int ret = pindma_post(dev, ops, nr);
 
 	if (ret != (int)nr)
 		bench_fail("post of %u ops: %d", nr, ret);
 }
 
-static unsigned int wait_some(struct pindma *handle,
-			      struct pindma_completion *completions,
-			      unsigned int nr)
+static unsigned int reap(struct pindma_completion *completions, unsigned int nr)
 {
-	int ret = pindma_wait(handle, completions, nr, TIMEOUT_MS);
+	int ret = pindma_wait(dev, completions, nr, TIMEOUT_MS);
 	int i;
 
 	if (ret < 0)
 		bench_fail("wait: %s", strerror(-ret));
 	for (i = 0; i < ret; i++)
-		device_check(&completions[i]);
+		if (completions[i].status != PINDMA_ST_OK)
+			bench_fail("op: %s",
+				   pindma_status_string(completions[i].status));
 	return (unsigned int)ret;
-}
-
-uint64_t device_do(struct pindma *handle, const struct pindma_op *op)
-{
-	struct pindma_completion completion;
-
-	post(handle, op, 1);
-	wait_some(handle, &completion, 1);
-	return completion.result;
 }
 
 /* ------------------------------------------------------------- small ops */
 
-void device_small_prepare(void)
+static void small_post(const struct bench_series *series,
+		       const unsigned int *slots, unsigned int nr)
 {
-	const size_t len = BENCH_DEPTH * BENCH_MAX_SIZE;
+	struct pindma_op ops[BENCH_DEPTH];
+	unsigned int i;
 
-	dev = device_open();
-	small_mr = device_mr(dev, bench_memory(len), len);
-	small_src = device_mr(dev, bench_memory(len), len);
+	for (i = 0; i < nr; i++) {
+		uint64_t offset = (uint64_t)slots[i] * BENCH_MAX_SIZE;
+
+		ops[i] = (struct pindma_op) {
+			.opcode = series->opcode,
+			.mode = series->mode,
+			.mr = small_mr,
+			.user_data = slots[i],
+			.offset = offset,
+			.len = series->size,
+		};
+		if (series->opcode == PINDMA_OP_COPY) {
+			ops[i].src_mr = small_src;
+			ops[i].src_offset = offset;
+		}
+	}
+	post(ops, nr);
 }
 
-static struct pindma_op small_op(const struct bench_series *series,
-				 unsigned int slot)
-{
-	bool copy = series->opcode == PINDMA_OP_COPY;
-
-	return (struct pindma_op) {
-		.opcode = series->opcode,
-		.mode = series->mode,
-		.mr = small_mr,
-		.user_data = slot,
-		.offset = (uint64_t)slot * BENCH_MAX_SIZE,
-		.len = series->size,
-		.src_mr = copy ? small_src : 0,
-		.src_offset = copy ? (uint64_t)slot * BENCH_MAX_SIZE : 0,
-	};
-}
-
-/* Ops per second, with BENCH_DEPTH of them on their way all the time. */
-double device_ops(const struct bench_series *series)
+static unsigned int small_reap(const struct bench_series *series,
+			       unsigned int *slots)
 {
 	struct pindma_completion done[BENCH_DEPTH];
-	struct pindma_op ops[BENCH_DEPTH], again[BENCH_DEPTH];
-	double start, now;
-	uint64_t total = 0;
-	unsigned int i, n, flying = BENCH_DEPTH;
+	unsigned int n = reap(done, BENCH_DEPTH), i;
 
-	for (i = 0; i < BENCH_DEPTH; i++)
-		ops[i] = small_op(series, i);
-	start = bench_now();
-	post(dev, ops, BENCH_DEPTH);
-	do {
-		n = wait_some(dev, done, BENCH_DEPTH);
-		total += n;
-		for (i = 0; i < n; i++)
-			again[i] = ops[done[i].user_data];
-		now = bench_now();
-		if (now - start < opt.seconds)
-			post(dev, again, n);
-		else
-			flying -= n;
-	} while (flying == BENCH_DEPTH);
-	while (flying)
-		flying -= wait_some(dev, done, flying);
-	return (double)total / (now - start);
+	(void)series;
+	for (i = 0; i < n; i++)
+		slots[i] = (unsigned int)done[i].user_data;
+	return n;
 }
 
-void device_latency(const struct bench_series *series, double *seconds,
-		    unsigned int nr)
+static void small_prepare(void)
 {
-	struct pindma_op op = small_op(series, 0);
-	double start;
+	static const struct bench_series write = {
+		.opcode = PINDMA_OP_WRITE,
+		.mode = PINDMA_WRITE_PATTERN,
+		.size = BENCH_MAX_SIZE,
+	};
+	static const struct bench_series copy = {
+		.opcode = PINDMA_OP_COPY,
+		.size = BENCH_MAX_SIZE,
+	};
+	const size_t len = BENCH_DEPTH * BENCH_MAX_SIZE;
+	unsigned char *to = bench_memory(len), *from = bench_memory(len);
+	unsigned int slot = 0;
+	uint64_t word;
 
-	while (nr--) {
-		start = bench_now();
-		device_do(dev, &op);
-		*seconds++ = bench_now() - start;
-	}
+	open_device();
+	small_mr = reg_mr(to, len);
+	small_src = reg_mr(from, len);
+
+	/* It does what is going to be measured. */
+	small_post(&write, &slot, 1);
+	small_reap(&write, &slot);
+	word = pindma_pattern(0, BENCH_MAX_SIZE / 8 - 1);
+	if (memcmp(to + BENCH_MAX_SIZE - 8, &word, 8))
+		bench_fail("WRITE did not write");
+	memset(from, 0xa5, len);
+	small_post(&copy, &slot, 1);
+	small_reap(&copy, &slot);
+	if (memcmp(from, to, BENCH_MAX_SIZE))
+		bench_fail("COPY did not copy");
 }
+
+const struct bench_peer device_peer = { small_prepare, small_post, small_reap };
 
 /* -------------------------------------------------------------- bulk ops */
 
 void device_bulk_prepare(void)
 {
-	dev = device_open();
-	bulk_mr = device_mr(dev, bench_memory(opt.bulk), opt.bulk);
-	bulk_src = device_mr(dev, bench_memory(opt.bulk), opt.bulk);
+	open_device();
+	bulk_mr = reg_mr(bench_memory(opt.bulk), opt.bulk);
+	bulk_src = reg_mr(bench_memory(opt.bulk), opt.bulk);
 }
 
-/* Seconds of one large op. */
 double device_bulk(const struct bench_series *series)
 {
 	struct pindma_op op = {
@@ -161,9 +143,11 @@ double device_bulk(const struct bench_series *series)
 		.len = opt.bulk,
 		.src_mr = series->opcode == PINDMA_OP_COPY ? bulk_src : 0,
 	};
+	struct pindma_completion done;
 	double start = bench_now();
 
-	device_do(dev, &op);
+	post(&op, 1);
+	reap(&done, 1);
 	return bench_now() - start;
 }
 
@@ -183,18 +167,17 @@ void device_hammer_start(uint32_t rate, uint8_t order)
 		.seed = order == PINDMA_ORDER_RANDOM,
 	};
 
-	post(dev, &op, 1);
+	post(&op, 1);
 }
 
-/* How many pages it has stamped. */
 uint64_t device_hammer_stop(void)
 {
 	struct pindma_op op = { .opcode = PINDMA_OP_STOP, .value = HAMMER };
 	struct pindma_completion done[2];
 	unsigned int n = 0;
 
-	post(dev, &op, 1);
+	post(&op, 1);
 	while (n < 2)
-		n += wait_some(dev, done + n, 2 - n);
+		n += reap(done + n, 2 - n);
 	return done[0].user_data == HAMMER ? done[0].result : done[1].result;
 }

@@ -31,6 +31,7 @@ static const struct bench_case *const cases[] = {
 static const struct bench_case *current;
 static unsigned int number;
 static bool warm;
+static const char *only;	/* one series, for a profile */
 
 double bench_now(void)
 {
@@ -79,7 +80,8 @@ static void measure(void)
 	for (round = 0; round <= opt.rounds; round++) {
 		warm = round;		/* the first one fills caches */
 		for (i = 0; i < current->nr_series; i++)
-			current->series[i].sample(&current->series[i]);
+			if (!only || !strcmp(only, current->series[i].name))
+				current->series[i].sample(&current->series[i]);
 	}
 	printf("ok %u %s\n", number, current->name);
 	exit(0);
@@ -120,7 +122,8 @@ static int usage(void)
 	size_t i;
 
 	fprintf(stderr, "usage: pindma-bench [--quick] [--rounds N] "
-		"[--output FILE] [--memcpy PORT] CASE...\ncases:");
+		"[--seconds S] [--only SERIES] [--output FILE] "
+		"[--memcpy PORT] CASE...\ncases:");
 	for (i = 0; i < ARRAY_SIZE(cases); i++)
 		fprintf(stderr, " %s", cases[i]->name);
 	fprintf(stderr, "\n");
@@ -132,6 +135,8 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "quick", no_argument, NULL, 'q' },
 		{ "rounds", required_argument, NULL, 'r' },
+		{ "seconds", required_argument, NULL, 's' },
+		{ "only", required_argument, NULL, 'n' },
 		{ "output", required_argument, NULL, 'o' },
 		{ "memcpy", required_argument, NULL, 'm' },
 		{ },
@@ -149,6 +154,12 @@ int main(int argc, char **argv)
 			break;
 		case 'r':
 			opt.rounds = (unsigned int)atoi(optarg);
+			break;
+		case 's':
+			opt.seconds = atof(optarg);
+			break;
+		case 'n':
+			only = optarg;
 			break;
 		case 'o':
 			if (!freopen(optarg, "w", stdout)) {

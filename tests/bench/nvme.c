@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * QEMU's NVMe disk at its best: O_DIRECT through io_uring with the file and the
- * buffers registered, one system call for submission and waiting; and at depth 1
- * plain pread(), which has no ring to go through.
+ * buffers registered, one system call for submission and waiting.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -20,29 +19,7 @@ static int disk;
 static struct io_uring ring;
 static struct iovec buffers[BENCH_DEPTH];
 
-void nvme_prepare(void)
-{
-	char *memory = bench_memory(BENCH_DEPTH * BENCH_MAX_SIZE);
-	unsigned int i;
-	int ret;
-
-	disk = open(NVME, O_RDWR | O_DIRECT | O_CLOEXEC);
-	if (disk < 0)
-		bench_fail(NVME ": %s", strerror(errno));
-	for (i = 0; i < BENCH_DEPTH; i++)
-		buffers[i] = (struct iovec) {
-			.iov_base = memory + (size_t)i * BENCH_MAX_SIZE,
-			.iov_len = BENCH_MAX_SIZE,
-		};
-	ret = io_uring_queue_init(BENCH_DEPTH, &ring, 0);
-	if (!ret)
-		ret = io_uring_register_buffers(&ring, buffers, BENCH_DEPTH);
-	if (!ret)
-		ret = io_uring_register_files(&ring, &disk, 1);
-	if (ret)
-		bench_fail("io_uring: %s", strerror(-ret));
-}
-
+/* By the name of what pindma would do: its READ takes data out of memory. */
 static void queue(const struct bench_series *series, unsigned int slot)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
@@ -58,8 +35,15 @@ static void queue(const struct bench_series *series, unsigned int slot)
 	io_uring_sqe_set_data64(sqe, slot);
 }
 
-/* Submit what is queued, wait, and say which slots are free again. */
-static unsigned int turn(const struct bench_series *series, unsigned int *slots)
+static void nvme_post(const struct bench_series *series,
+		      const unsigned int *slots, unsigned int nr)
+{
+	while (nr--)
+		queue(series, *slots++);
+}
+
+static unsigned int nvme_reap(const struct bench_series *series,
+			      unsigned int *slots)
 {
 	struct io_uring_cqe *cqes[BENCH_DEPTH];
 	int ret = io_uring_submit_and_wait(&ring, 1);
@@ -78,40 +62,38 @@ static unsigned int turn(const struct bench_series *series, unsigned int *slots)
 	return n;
 }
 
-double nvme_ops(const struct bench_series *series)
+static void nvme_prepare(void)
 {
-	unsigned int slots[BENCH_DEPTH], i, n, flying = BENCH_DEPTH;
-	double start = bench_now(), now;
-	uint64_t total = 0;
+	static const struct bench_series read = {
+		.opcode = PINDMA_OP_WRITE,
+		.size = BENCH_MAX_SIZE,
+	};
+	char *memory = bench_memory(BENCH_DEPTH * BENCH_MAX_SIZE);
+	unsigned int i, slot = 0;
+	int ret;
 
+	disk = open(NVME, O_RDWR | O_DIRECT | O_CLOEXEC);
+	if (disk < 0)
+		bench_fail(NVME ": %s", strerror(errno));
 	for (i = 0; i < BENCH_DEPTH; i++)
-		queue(series, i);
-	do {
-		n = turn(series, slots);
-		total += n;
-		now = bench_now();
-		if (now - start >= opt.seconds) {
-			flying -= n;
-			break;
-		}
-		for (i = 0; i < n; i++)
-			queue(series, slots[i]);
-	} while (true);
-	while (flying)
-		flying -= turn(series, slots);
-	return (double)total / (now - start);
+		buffers[i] = (struct iovec) {
+			.iov_base = memory + (size_t)i * BENCH_MAX_SIZE,
+			.iov_len = BENCH_MAX_SIZE,
+		};
+	ret = io_uring_queue_init(BENCH_DEPTH, &ring, 0);
+	if (!ret)
+		ret = io_uring_register_buffers(&ring, buffers, BENCH_DEPTH);
+	if (!ret)
+		ret = io_uring_register_files(&ring, &disk, 1);
+	if (ret)
+		bench_fail("io_uring: %s", strerror(-ret));
+
+	/* There is nothing but zeroes, and they do arrive. */
+	nvme_post(&read, &slot, 1);
+	nvme_reap(&read, &slot);
+	for (i = 0; i < BENCH_MAX_SIZE; i++)
+		if (memory[i])
+			bench_fail(NVME ": a read did not write to memory");
 }
 
-void nvme_latency(const struct bench_series *series, double *seconds,
-		  unsigned int nr)
-{
-	double start;
-
-	while (nr--) {
-		start = bench_now();
-		if (pread(disk, buffers[0].iov_base, series->size, 0) !=
-		    (ssize_t)series->size)
-			bench_fail(NVME ": %s", strerror(errno));
-		*seconds++ = bench_now() - start;
-	}
-}
+const struct bench_peer nvme_peer = { nvme_prepare, nvme_post, nvme_reap };

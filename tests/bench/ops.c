@@ -5,23 +5,35 @@
  * READ and a write to the disk both take it from there; an RDMA WRITE to oneself
  * does both, as COPY does.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "bench.h"
 
-static void sample_device(const struct bench_series *series)
+/* Ops per second, with BENCH_DEPTH of them on their way all the time. */
+static void sample_ops(const struct bench_series *series)
 {
-	bench_sample(series->name, device_ops(series));
-}
+	const struct bench_peer *peer = series->peer;
+	unsigned int slots[BENCH_DEPTH], n, flying = BENCH_DEPTH;
+	double start, now;
+	uint64_t total = 0;
 
-static void sample_nvme(const struct bench_series *series)
-{
-	bench_sample(series->name, nvme_ops(series));
-}
-
-static void sample_rxe(const struct bench_series *series)
-{
-	bench_sample(series->name, rxe_ops(series));
+	for (n = 0; n < BENCH_DEPTH; n++)
+		slots[n] = n;
+	start = bench_now();
+	peer->post(series, slots, BENCH_DEPTH);
+	do {
+		n = peer->reap(series, slots);
+		total += n;
+		now = bench_now();
+		if (now - start < opt.seconds)
+			peer->post(series, slots, n);
+		else
+			flying -= n;
+	} while (flying == BENCH_DEPTH);
+	while (flying)
+		flying -= peer->reap(series, slots);
+	bench_sample(series->name, (double)total / (now - start));
 }
 
 #define WRITE	.opcode = PINDMA_OP_WRITE, .mode = PINDMA_WRITE_PATTERN
@@ -29,7 +41,8 @@ static void sample_rxe(const struct bench_series *series)
 #define COPY	.opcode = PINDMA_OP_COPY
 
 #define OPS(_name, _of, _size, ...)	\
-	{ .name = _name, .sample = sample_##_of, .size = _size, __VA_ARGS__ }
+	{ .name = _name, .sample = sample_ops, .peer = &_of##_peer, \
+	  .size = _size, __VA_ARGS__ }
 
 static const struct bench_series ops_series[] = {
 	OPS("write_512_per_s", device, 512, WRITE),
@@ -48,9 +61,9 @@ static const struct bench_series ops_series[] = {
 
 static void ops_prepare(void)
 {
-	device_small_prepare();
-	nvme_prepare();
-	rxe_prepare();
+	device_peer.prepare();
+	nvme_peer.prepare();
+	rxe_peer.prepare();
 }
 
 const struct bench_case ops_case = {
@@ -69,41 +82,34 @@ static int compare(const void *a, const void *b)
 }
 
 /* A sample is the median of many, and their 99th percentile goes with it. */
-static void sample_latency(const struct bench_series *series,
-			   void (*take)(const struct bench_series *, double *,
-					unsigned int),
-			   const char *p99)
+static void sample_latency(const struct bench_series *series)
 {
 	static double seconds[LATENCY_MAX];
-	unsigned int nr = (unsigned int)(opt.seconds * 2000);
+	unsigned int nr = (unsigned int)(opt.seconds * 2000), slot = 0, i;
+	char p99[64];
 
 	if (nr > LATENCY_MAX)
 		nr = LATENCY_MAX;
-	take(series, seconds, nr);
+	for (i = 0; i < nr; i++) {
+		seconds[i] = bench_now();
+		series->peer->post(series, &slot, 1);
+		series->peer->reap(series, &slot);
+		seconds[i] = bench_now() - seconds[i];
+	}
 	qsort(seconds, nr, sizeof(*seconds), compare);
 	bench_sample(series->name, seconds[nr / 2]);
+	snprintf(p99, sizeof(p99), "%s_p99", series->name);
 	bench_sample(p99, seconds[nr - 1 - nr / 100]);
 }
 
-static void latency_device(const struct bench_series *series)
-{
-	sample_latency(series, device_latency, "write_p99_s");
-}
-
-static void latency_nvme(const struct bench_series *series)
-{
-	sample_latency(series, nvme_latency, "nvme_p99_s");
-}
-
-static void latency_rxe(const struct bench_series *series)
-{
-	sample_latency(series, rxe_latency, "rxe_p99_s");
-}
+#define LATENCY(_name, _of, ...)	\
+	{ .name = _name, .sample = sample_latency, .peer = &_of##_peer, \
+	  .size = 512, __VA_ARGS__ }
 
 static const struct bench_series latency_series[] = {
-	{ .name = "write_s", .sample = latency_device, .size = 512, WRITE },
-	{ .name = "nvme_s", .sample = latency_nvme, .size = 512, WRITE },
-	{ .name = "rxe_s", .sample = latency_rxe, .size = 512 },
+	LATENCY("write_s", device, WRITE),
+	LATENCY("nvme_s", nvme, WRITE),
+	LATENCY("rxe_s", rxe),
 };
 
 const struct bench_case latency_case = {
@@ -122,6 +128,11 @@ static const struct bench_series iommu_series[] = {
 	OPS("copy_4k_per_s", device, 4096, COPY),
 };
 
+static void small_prepare(void)
+{
+	device_peer.prepare();
+}
+
 const struct bench_case iommu_case = {
-	"iommu", device_small_prepare, iommu_series, ARRAY_SIZE(iommu_series),
+	"iommu", small_prepare, iommu_series, ARRAY_SIZE(iommu_series),
 };
