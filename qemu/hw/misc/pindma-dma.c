@@ -12,12 +12,17 @@
 #include <zlib.h>
 #include "pindma-internal.h"
 
+/* Not PCI_DEVICE(s), which asserts: this is for each access. */
+static AddressSpace *pindma_as(PinDMAState *s)
+{
+    return pci_get_address_space(&s->parent_obj);
+}
+
 bool pindma_can_dma(PinDMAState *s)
 {
-    PCIDevice *pdev = PCI_DEVICE(s);
-
     return runstate_is_running() &&
-           pci_get_word(pdev->config + PCI_COMMAND) & PCI_COMMAND_MASTER;
+           pci_get_word(s->parent_obj.config + PCI_COMMAND) &
+           PCI_COMMAND_MASTER;
 }
 
 /* Others may have had the BQL: what was RAM need not be RAM any more. */
@@ -40,7 +45,7 @@ static bool pindma_is_ram(PinDMAState *s, uint64_t addr, uint32_t len,
     if (s->dma_bits < 64 && (addr + len - 1) >> s->dma_bits) {
         return false;
     }
-    mr = address_space_translate(pci_get_address_space(PCI_DEVICE(s)), addr,
+    mr = address_space_translate(pindma_as(s), addr,
                                  &xlat, &plen, write, MEMTXATTRS_UNSPECIFIED);
     if (!memory_region_is_ram(mr) || (write && mr->readonly) || plen < len) {
         return false;
@@ -60,7 +65,7 @@ static bool pindma_is_ram(PinDMAState *s, uint64_t addr, uint32_t len,
 static MemTxResult pindma_dma_word(PinDMAState *s, uint64_t addr,
                                    uint64_t *val, unsigned int size, bool write)
 {
-    AddressSpace *as = pci_get_address_space(PCI_DEVICE(s));
+    AddressSpace *as = pindma_as(s);
     MemTxAttrs attrs = MEMTXATTRS_UNSPECIFIED;
     MemTxResult r;
 
@@ -118,7 +123,7 @@ bool pindma_dma(PinDMAState *s, struct pindma_journal_entry e, PinDMAOp *op,
         r = pindma_dma_word(s, e.addr, (uint64_t *)&e.value, e.len, write);
         stn_le_p(buf, e.len, e.value);
     } else {
-        r = pci_dma_rw(PCI_DEVICE(s), e.addr, buf, e.len,
+        r = pci_dma_rw(&s->parent_obj, e.addr, buf, e.len,
                        write ? DMA_DIRECTION_FROM_DEVICE
                              : DMA_DIRECTION_TO_DEVICE, MEMTXATTRS_UNSPECIFIED);
         memcpy(&e.value, buf, MIN(e.len, sizeof(e.value)));
@@ -138,7 +143,7 @@ bool pindma_dma(PinDMAState *s, struct pindma_journal_entry e, PinDMAOp *op,
  */
 void *pindma_dma_map(PinDMAState *s, uint64_t addr, uint32_t len, bool write)
 {
-    AddressSpace *as = pci_get_address_space(PCI_DEVICE(s));
+    AddressSpace *as = pindma_as(s);
     hwaddr plen = len;
     void *p;
 
@@ -157,7 +162,7 @@ void *pindma_dma_map(PinDMAState *s, uint64_t addr, uint32_t len, bool write)
 /* len: how much of it was accessed */
 void pindma_dma_unmap(PinDMAState *s, void *p, uint32_t len, bool write)
 {
-    AddressSpace *as = pci_get_address_space(PCI_DEVICE(s));
+    AddressSpace *as = pindma_as(s);
 
     address_space_unmap(as, p, len, write, len);
 }

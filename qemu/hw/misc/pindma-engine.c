@@ -27,6 +27,12 @@
 /* How long a thread looks for more work before it sleeps: a wake-up is slow. */
 #define PINDMA_SPIN_NS          (20 * SCALE_US)
 
+/*
+ * How long it sleeps at least.  A hammer of 1 M stamps/s is not worth a wake-up
+ * for each stamp: it would keep a CPU busy that guests could use.
+ */
+#define PINDMA_NAP_NS           (100 * SCALE_US)
+
 /* Timers: at most so many steps, and then at most so long nothing */
 #define PINDMA_TIMER_STEPS      8
 #define PINDMA_TIMER_NS         2000
@@ -107,7 +113,7 @@ static void pindma_engine_sleep(PinDMAEngine *engine, int64_t idle_ns,
     } else {
         bql_unlock();
         if (idle_ns) {
-            g_usleep(DIV_ROUND_UP(idle_ns, SCALE_US));
+            g_usleep(MAX(idle_ns, PINDMA_NAP_NS) / SCALE_US);
         }
         bql_lock();
     }
