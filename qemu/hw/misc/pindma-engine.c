@@ -82,8 +82,8 @@ static int64_t pindma_engine_batch(PinDMAEngine *engine, unsigned int budget)
             idle_ns = s->wake_ns - s->now;
         }
         pindma_journal_flush(s);
+        pindma_interrupt(engine);
     }
-    pindma_interrupt(engine);
     return idle_ns;
 }
 
@@ -143,12 +143,13 @@ static void *pindma_engine_thread(void *opaque)
 
 /* ------------------------------------------------------------------ timers */
 
+/* A timer that is to fire earlier does: kicks do not put it off. */
 static void pindma_engine_arm(PinDMAEngine *engine, int64_t idle_ns)
 {
     int64_t ns = 1 + pindma_xorshift(&engine->rng) % PINDMA_TIMER_NS;
 
-    timer_mod(engine->timer, qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) +
-                             MAX(idle_ns, ns));
+    timer_mod_anticipate(engine->timer, qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) +
+                                        MAX(idle_ns, ns));
 }
 
 static void pindma_engine_timer(void *opaque)

@@ -274,6 +274,11 @@ static void pindma_ghost_stamp(PinDMAState *s, int qn)
     }
     page = op->done % ghost->num_pages;
     e.offset = op->sqe.offset + (uint64_t)page * PINDMA_PAGE_SIZE;
+    if (e.offset + 8 > mr->len ||
+        !QEMU_IS_ALIGNED(mr->first_offset + e.offset, 8)) {
+        ghost->fault = PINDMA_FAULT_NONE;   /* another mr has that key now */
+        return;
+    }
     e.addr = pindma_mr_addr(mr, e.offset);
     if (old) {
         e.status = PINDMA_ST_STALE;

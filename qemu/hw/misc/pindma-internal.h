@@ -252,7 +252,7 @@ bool pindma_op_has_mrs(PinDMAState *s, const PinDMAOp *op);
 bool pindma_op_uses(const PinDMAOp *op, uint32_t key);
 bool pindma_op_is_last(const PinDMAOp *op, uint32_t len);
 uint64_t pindma_op_stamps(const struct pindma_sqe *sqe);
-bool pindma_hammer_is_sound(PinDMAState *s, const PinDMAOp *op);
+bool pindma_op_is_sound(PinDMAState *s, int qn, const PinDMAOp *op);
 void pindma_op_prepare(PinDMAState *s, PinDMAOp *op);
 int pindma_op_step(PinDMAState *s, int qn, PinDMAOp *op);
 

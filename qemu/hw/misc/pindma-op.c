@@ -501,14 +501,6 @@ static int pindma_op_write_stamps(PinDMAState *s, int qn, PinDMAOp *op)
     return op->done == pindma_op_stamps(&op->sqe) ? PINDMA_ST_OK : PINDMA_MORE;
 }
 
-/* Could a hammer that has begun go on? */
-bool pindma_hammer_is_sound(PinDMAState *s, const PinDMAOp *op)
-{
-    PinDMAMR *mr;
-
-    return pindma_stamp_check(s, op, &mr) == PINDMA_ST_OK;
-}
-
 /* Page of the next stamp */
 static uint64_t pindma_hammer_page(PinDMAOp *op)
 {
@@ -594,6 +586,33 @@ static int pindma_op_atomic(PinDMAState *s, int qn, PinDMAOp *op)
 }
 
 /* -------------------------------------------------------------------- steps */
+
+/* Could an op that has been under way go on?  Not if its stream is damaged. */
+bool pindma_op_is_sound(PinDMAState *s, int qn, const PinDMAOp *op)
+{
+    const struct pindma_sqe *sqe = &op->sqe;
+    PinDMAMR *mr;
+
+    if (op->state == PINDMA_OP_FREE || op->ended) {
+        return op->state == PINDMA_OP_FREE || op->state == PINDMA_OP_TIMED;
+    }
+    if (op->state > PINDMA_OP_RUNNING || !pindma_op_is_known(qn, sqe->opcode) ||
+        !pindma_op_is_clean(sqe)) {
+        return false;
+    }
+    if (pindma_op_is_bytes(sqe)) {
+        return op->done <= sqe->len && op->to.left <= sqe->len - op->done &&
+               op->from.left <= sqe->len - op->done;
+    }
+    if (sqe->opcode == PINDMA_OP_HAMMER) {
+        return !op->rng || pindma_stamp_check(s, op, &mr) == PINDMA_ST_OK;
+    }
+    if (sqe->opcode == PINDMA_OP_WRITE) {
+        return op->done < MAX(1, pindma_op_stamps(sqe));
+    }
+    /* Half a page list would have to be believed: it is read anew. */
+    return sqe->opcode != PINDMA_OP_REG_MR || !op->done;
+}
 
 void pindma_op_prepare(PinDMAState *s, PinDMAOp *op)
 {

@@ -148,23 +148,6 @@ static bool pindma_mr_is_sound(PinDMAState *s, const PinDMAMR *mr, int slot)
     return true;
 }
 
-static bool pindma_op_is_sound(PinDMAState *s, int qn, const PinDMAOp *op)
-{
-    if (op->state == PINDMA_OP_FREE) {
-        return true;
-    }
-    if (op->state > PINDMA_OP_RUNNING ||
-        !pindma_op_is_known(qn, op->sqe.opcode)) {
-        return false;
-    }
-    /* Half a page list would have to be believed: see pindma_pre_save(). */
-    if (op->sqe.opcode == PINDMA_OP_REG_MR && op->done) {
-        return false;
-    }
-    return op->sqe.opcode != PINDMA_OP_HAMMER || !op->rng ||
-           pindma_hammer_is_sound(s, op);
-}
-
 static bool pindma_queue_is_sound(PinDMAState *s, int qn)
 {
     PinDMAQueue *q = &s->queues[qn];
@@ -207,6 +190,11 @@ static int pindma_pre_save(void *opaque)
 /* What is there is forgotten; the arrays of pages would leak. */
 static int pindma_pre_load(void *opaque)
 {
+    int i;
+
+    for (i = 0; i < PINDMA_NUM_QUEUES; i++) {
+        pindma_queue_clear(opaque, i);
+    }
     pindma_mr_reset(opaque);
     return 0;
 }

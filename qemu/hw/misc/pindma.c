@@ -31,14 +31,12 @@
 
 /* -------------------------------------------------------------- interrupts */
 
-/* The level of INTx, which nobody hears if there is MSI or MSI-X */
+/* The level of INTx, which is silent if there is MSI or MSI-X */
 void pindma_intr_update(PinDMAState *s)
 {
     PCIDevice *pdev = PCI_DEVICE(s);
 
-    if (!msix_enabled(pdev) && !msi_enabled(pdev)) {
-        pci_set_irq(pdev, s->intr != 0);
-    }
+    pci_set_irq(pdev, s->intr && !msix_enabled(pdev) && !msi_enabled(pdev));
 }
 
 /* After a batch.  The device may be gone after it. */
@@ -59,9 +57,8 @@ void pindma_interrupt(PinDMAEngine *engine)
         s->intr |= queues;
         if (msi_enabled(pdev)) {
             msi_notify(pdev, 0);
-        } else {
-            pindma_intr_update(s);
         }
+        pindma_intr_update(s);
     }
     for (i = 0; i < PINDMA_NUM_QUEUES && engine->s; i++) {
         if (queues & (1u << i) && msix_enabled(pdev)) {
@@ -340,6 +337,7 @@ static void pindma_config_write(PCIDevice *pdev, uint32_t addr, uint32_t val,
         pcie_cap_flr_write_config(pdev, addr, val, len);
         pcie_aer_write_config(pdev, addr, val, len);
     }
+    pindma_intr_update(s);  /* MSI may be on, or off */
     pindma_kick_all(s);     /* bus mastering may be on again */
 }
 
