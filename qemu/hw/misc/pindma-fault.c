@@ -213,11 +213,15 @@ static void pindma_ghost_translate(PinDMAState *s, PinDMAGhost *ghost,
     uint64_t i;
 
     for (i = 0; i < n; i++) {
-        uint64_t addr = pindma_mr_addr(mr, ghost->op.sqe.offset +
-                                           i * PINDMA_PAGE_SIZE);
-        IOMMUTLBEntry entry = address_space_get_iotlb_entry(as, addr, true,
-                                                    MEMTXATTRS_UNSPECIFIED);
+        uint64_t offset = ghost->op.sqe.offset + i * PINDMA_PAGE_SIZE;
+        IOMMUTLBEntry entry;
+        uint64_t addr;
 
+        if (pindma_mr_locate(s, &ghost->op, mr, offset, &addr) < 0) {
+            break;
+        }
+        entry = address_space_get_iotlb_entry(as, addr, true,
+                                              MEMTXATTRS_UNSPECIFIED);
         if (!(entry.perm & IOMMU_WO)) {
             break;
         }
@@ -275,11 +279,12 @@ static void pindma_ghost_stamp(PinDMAState *s, int qn)
     page = op->done % ghost->num_pages;
     e.offset = op->sqe.offset + (uint64_t)page * PINDMA_PAGE_SIZE;
     if (e.offset + 8 > mr->len ||
-        !QEMU_IS_ALIGNED(mr->first_offset + e.offset, 8)) {
-        ghost->fault = PINDMA_FAULT_NONE;   /* another mr has that key now */
+        !QEMU_IS_ALIGNED(mr->first_offset + e.offset, 8) ||
+        pindma_mr_locate(s, op, mr, e.offset, &e.addr) < 0) {
+        /* Another mr has that key now, or the page has gone. */
+        ghost->fault = PINDMA_FAULT_NONE;
         return;
     }
-    e.addr = pindma_mr_addr(mr, e.offset);
     if (old) {
         e.status = PINDMA_ST_STALE;
         s->stale++;

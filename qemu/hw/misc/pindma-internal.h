@@ -70,6 +70,7 @@ typedef enum PinDMAOpState {
     PINDMA_OP_FREE,             /* no op */
     PINDMA_OP_FENCED,           /* waits until it is alone */
     PINDMA_OP_MARKED,           /* waits for a mark */
+    PINDMA_OP_PAGING,           /* waits for a page of an mr */
     PINDMA_OP_TIMED,            /* waits until due_ns */
     PINDMA_OP_RUNNING,
 } PinDMAOpState;
@@ -84,6 +85,9 @@ typedef struct PinDMAOp {
     int64_t start_ns;           /* HAMMER with a rate: stamp 0 is due */
     int64_t due_ns;             /* PINDMA_OP_TIMED */
     PinDMACursor to, from;
+    uint32_t page_key;          /* PINDMA_OP_PAGING: the mr */
+    uint64_t page;              /* and the number of the page in it */
+    bool requested;             /* and the driver knows it */
     bool delayed;               /* fault DELAY has hit its next access */
     bool ended;                 /* fault EARLY_MSI: only its cqe is missing */
     uint16_t status;            /* then, the status in it */
@@ -159,6 +163,7 @@ struct PinDMAState {
     PinDMAMR mrs[PINDMA_MAX_MRS];
     PinDMAMR new_mr;            /* REG_MR: in the making */
     uint32_t num_pages;         /* in all mrs, and in the one in the making */
+    bool page_requests;         /* perhaps there are some that nobody knows */
     QTAILQ_HEAD(, PinDMAOldMR) old_mrs;
     uint32_t num_old_pages;
     uint64_t stale;             /* accesses to old mrs */
@@ -236,13 +241,15 @@ PinDMAMR *pindma_mr_find_old(PinDMAState *s, uint32_t key);
 int pindma_mr_check(PinDMAState *s, const PinDMAOp *op, uint32_t key,
                     uint64_t offset, uint64_t len, uint8_t access,
                     PinDMAMR **mrp);
-uint64_t pindma_mr_addr(const PinDMAMR *mr, uint64_t offset);
+int pindma_mr_locate(PinDMAState *s, PinDMAOp *op, const PinDMAMR *mr,
+                     uint64_t offset, uint64_t *addr);
 uint32_t pindma_mr_room(const PinDMAMR *mr, uint64_t offset);
 int pindma_mr_dma(PinDMAState *s, uint8_t kind, int queue, PinDMAOp *op,
                   const PinDMAMR *mr, uint64_t offset, void *buf, uint32_t len);
 void pindma_mr_cancel(PinDMAState *s);
 int pindma_op_reg_mr(PinDMAState *s, int qn, PinDMAOp *op);
 int pindma_op_dereg_mr(PinDMAState *s, int qn, PinDMAOp *op);
+int pindma_op_update_mr(PinDMAState *s, int qn, PinDMAOp *op);
 void pindma_mr_reset(PinDMAState *s);
 
 /* pindma-op.c */
@@ -261,6 +268,8 @@ bool pindma_queue_turn(PinDMAState *s, int qn, unsigned int *budget);
 bool pindma_queue_busy(const PinDMAQueue *q);
 void pindma_queue_end(PinDMAState *s, int qn, PinDMAOp *op, uint16_t status);
 void pindma_queue_abort(PinDMAState *s, uint32_t key);
+void pindma_queue_paged(PinDMAState *s, uint32_t key, uint64_t first,
+                        uint64_t num, bool refused);
 int pindma_op_stop(PinDMAState *s, int qn, PinDMAOp *op);
 void pindma_queue_mark(PinDMAState *s, int qn, uint64_t value);
 void pindma_queue_clear(PinDMAState *s, int qn);

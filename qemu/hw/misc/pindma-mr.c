@@ -44,12 +44,27 @@ int pindma_mr_check(PinDMAState *s, const PinDMAOp *op, uint32_t key,
     return PINDMA_ST_OK;
 }
 
-uint64_t pindma_mr_addr(const PinDMAMR *mr, uint64_t offset)
+/*
+ * Bus address of a byte of an mr.  PINDMA_WAIT: its page is absent, and the op
+ * waits until the driver has answered a request for it.
+ */
+int pindma_mr_locate(PinDMAState *s, PinDMAOp *op, const PinDMAMR *mr,
+                     uint64_t offset, uint64_t *addr)
 {
     uint64_t pos = mr->first_offset + offset;
+    uint64_t page = mr->pages[pos >> PINDMA_PAGE_SHIFT];
 
-    return mr->pages[pos >> PINDMA_PAGE_SHIFT] +
-           (pos & (PINDMA_PAGE_SIZE - 1));
+    *addr = page + (pos & (PINDMA_PAGE_SIZE - 1));
+    if (likely(page != PINDMA_PAGE_ABSENT)) {
+        return PINDMA_ST_OK;
+    }
+    op->state = PINDMA_OP_PAGING;
+    op->page_key = mr->key;
+    op->page = pos >> PINDMA_PAGE_SHIFT;
+    op->requested = false;
+    s->page_requests = true;
+    pindma_kick(s, PINDMA_QUEUE_ADMIN);
+    return PINDMA_WAIT;
 }
 
 /* Bytes from offset to the end of its page */
@@ -59,7 +74,7 @@ uint32_t pindma_mr_room(const PinDMAMR *mr, uint64_t offset)
            ((mr->first_offset + offset) & (PINDMA_PAGE_SIZE - 1));
 }
 
-/* An access that a fault may hit: a status, or PINDMA_MORE to try again. */
+/* An access that a fault may hit.  Not a status: the op has to wait. */
 int pindma_mr_dma(PinDMAState *s, uint8_t kind, int queue, PinDMAOp *op,
                   const PinDMAMR *mr, uint64_t offset, void *buf, uint32_t len)
 {
@@ -68,10 +83,13 @@ int pindma_mr_dma(PinDMAState *s, uint8_t kind, int queue, PinDMAOp *op,
         .queue = queue,
         .key = mr->key,
         .offset = offset,
-        .addr = pindma_mr_addr(mr, offset),
         .len = len,
     };
+    int status = pindma_mr_locate(s, op, mr, offset, &e.addr);
 
+    if (unlikely(status != PINDMA_ST_OK)) {
+        return status;
+    }
     if (unlikely(s->fault || s->queues[queue].later.fault)) {
         return pindma_fault_access(s, &e, op, buf);
     }
@@ -168,60 +186,146 @@ static void pindma_mr_journal(PinDMAState *s, uint8_t kind, int qn,
         .kind = kind,
         .queue = qn,
         .key = mr->key,
-        .addr = pindma_mr_addr(mr, 0),
         .len = mr->num_pages,
         .value = mr->len,
     };
 
+    if (mr->pages[0] != PINDMA_PAGE_ABSENT) {
+        e.addr = mr->pages[0] + mr->first_offset;
+    }
     op->seq = pindma_journal(s, e, op);
 }
 
-/* One access for each step: the part of the list that lies in one page. */
-int pindma_op_reg_mr(PinDMAState *s, int qn, PinDMAOp *op)
+static bool pindma_page_is_sound(uint64_t page)
 {
-    const struct pindma_sqe *sqe = &op->sqe;
-    PinDMAMR *mr = &s->new_mr;
-    uint32_t n, i, first = op->done / 8;
+    return page == PINDMA_PAGE_ABSENT ||
+           QEMU_IS_ALIGNED(page, PINDMA_PAGE_SIZE);
+}
+
+/*
+ * One access to a page list: the part of it that lies in one page.  num entries
+ * are wanted; those there are go to pages, unless one of them is not sound.
+ */
+static int pindma_mr_read_list(PinDMAState *s, int qn, PinDMAOp *op,
+                               uint64_t num, uint64_t *pages)
+{
+    uint64_t list[PINDMA_PAGE_SIZE / 8];
+    uint64_t first = op->done / 8;
     struct pindma_journal_entry e = {
         .kind = PINDMA_JOURNAL_FETCH,
         .queue = qn,
-        .key = sqe->key,
+        .key = op->sqe.key,
         .offset = op->done,
-        .addr = sqe->value + op->done,
+        .addr = op->sqe.value + op->done,
     };
+    uint32_t i, n;
+
+    n = MIN(num - first,
+            (PINDMA_PAGE_SIZE - (e.addr & (PINDMA_PAGE_SIZE - 1))) / 8);
+    e.len = n * 8;
+    if (!pindma_dma(s, e, op, list)) {
+        return PINDMA_ST_DMA_ERROR;
+    }
+    for (i = 0; i < n; i++) {
+        uint64_t page = le64_to_cpu(list[i]);
+
+        if (!pindma_page_is_sound(page)) {
+            pindma_guest_error(s, "mr 0x%x: page %" PRIu64 " at 0x%" PRIx64
+                               " is not aligned", e.key, first + i, page);
+            op->done += i * 8;
+            return PINDMA_ST_BAD_FIELD;
+        }
+        pages[first + i] = page;
+    }
+    op->done += e.len;
+    return first + n < num ? PINDMA_MORE : PINDMA_ST_OK;
+}
+
+int pindma_op_reg_mr(PinDMAState *s, int qn, PinDMAOp *op)
+{
+    PinDMAMR *mr = &s->new_mr;
+    int status;
 
     if (!op->done) {
-        int status = pindma_mr_new(s, sqe);
-
+        status = pindma_mr_new(s, &op->sqe);
         if (status != PINDMA_ST_OK) {
             return status;
         }
     }
-    n = MIN(mr->num_pages - first,
-            (PINDMA_PAGE_SIZE - (e.addr & (PINDMA_PAGE_SIZE - 1))) / 8);
-    e.len = n * 8;
-    if (!pindma_dma(s, e, op, &mr->pages[first])) {
-        pindma_mr_cancel(s);
-        return PINDMA_ST_DMA_ERROR;
-    }
-    for (i = first; i < first + n; i++) {
-        le64_to_cpus(&mr->pages[i]);
-        if (!QEMU_IS_ALIGNED(mr->pages[i], PINDMA_PAGE_SIZE)) {
-            pindma_guest_error(s, "mr 0x%x: page %u at 0x%" PRIx64
-                               " is not aligned", sqe->key, i, mr->pages[i]);
+    status = pindma_mr_read_list(s, qn, op, mr->num_pages, mr->pages);
+    if (status != PINDMA_ST_OK) {
+        if (status != PINDMA_MORE) {
             pindma_mr_cancel(s);
-            op->done = i * 8;
-            return PINDMA_ST_BAD_FIELD;
         }
-    }
-    op->done += e.len;
-    if (first + n < mr->num_pages) {
-        return PINDMA_MORE;
+        return status;
     }
     pindma_mr_journal(s, PINDMA_JOURNAL_REG_MR, qn, op, mr);
     trace_pindma_reg_mr(mr->key, mr->pd, mr->access, mr->len, mr->num_pages);
-    *pindma_mr_slot(s, sqe->key) = *mr;
+    *pindma_mr_slot(s, mr->key) = *mr;
     memset(mr, 0, sizeof(*mr));
+    return PINDMA_ST_OK;
+}
+
+static int pindma_mr_unmap(PinDMAMR *mr, PinDMAOp *op)
+{
+    uint64_t first = op->sqe.offset, num = op->sqe.len;
+    uint64_t n, done = op->done / 8;
+
+    for (n = 0; n < PINDMA_PAGE_SIZE / 8 && done < num; n++, done++) {
+        mr->pages[first + done] = PINDMA_PAGE_ABSENT;
+    }
+    op->done = done * 8;
+    return done < num ? PINDMA_MORE : PINDMA_ST_OK;
+}
+
+/* A page list for some pages of an mr, or what is to be had instead of one */
+int pindma_op_update_mr(PinDMAState *s, int qn, PinDMAOp *op)
+{
+    const struct pindma_sqe *sqe = &op->sqe;
+    PinDMAMR *mr = pindma_mr_find(s, sqe->key);
+    struct pindma_journal_entry e = {
+        .kind = sqe->mode == PINDMA_UPDATE_UNMAP ? PINDMA_JOURNAL_UNMAP
+                                                 : PINDMA_JOURNAL_MAP,
+        .queue = qn,
+        .key = sqe->key,
+        .offset = sqe->offset * PINDMA_PAGE_SIZE,
+        .len = sqe->len,
+    };
+    int status = PINDMA_ST_OK;
+
+    if (!mr) {
+        return PINDMA_ST_BAD_KEY;
+    }
+    if (sqe->offset > mr->num_pages ||
+        sqe->len > mr->num_pages - sqe->offset) {
+        return PINDMA_ST_BOUNDS;
+    }
+    if (!sqe->len || !QEMU_IS_ALIGNED(sqe->value, 8)) {
+        return PINDMA_ST_BAD_FIELD;
+    }
+    switch (sqe->mode) {
+    case PINDMA_UPDATE_MAP:
+        status = pindma_mr_read_list(s, qn, op, sqe->len,
+                                     mr->pages + sqe->offset);
+        break;
+    case PINDMA_UPDATE_UNMAP:
+        status = pindma_mr_unmap(mr, op);
+        break;
+    }
+    if (status != PINDMA_ST_OK) {
+        return status;
+    }
+    trace_pindma_update_mr(sqe->key, sqe->mode, sqe->offset, sqe->len);
+    if (sqe->mode == PINDMA_UPDATE_UNMAP) {
+        pindma_fault_forget(s, sqe->key);
+    }
+    if (sqe->mode != PINDMA_UPDATE_REFUSE) {
+        op->seq = pindma_journal(s, e, op);
+    }
+    if (sqe->mode != PINDMA_UPDATE_UNMAP) {
+        pindma_queue_paged(s, sqe->key, sqe->offset, sqe->len,
+                           sqe->mode == PINDMA_UPDATE_REFUSE);
+    }
     return PINDMA_ST_OK;
 }
 

@@ -20,6 +20,7 @@ bool pindma_op_is_known(int qn, uint8_t opcode)
         return true;
     case PINDMA_OP_REG_MR:
     case PINDMA_OP_DEREG_MR:
+    case PINDMA_OP_UPDATE_MR:
         return qn == PINDMA_QUEUE_ADMIN;
     case PINDMA_OP_WRITE:
     case PINDMA_OP_READ:
@@ -66,7 +67,8 @@ static bool pindma_op_is_atomic(const struct pindma_sqe *sqe)
 static bool pindma_op_is_admin(const struct pindma_sqe *sqe)
 {
     return sqe->opcode == PINDMA_OP_REG_MR ||
-           sqe->opcode == PINDMA_OP_DEREG_MR;
+           sqe->opcode == PINDMA_OP_DEREG_MR ||
+           sqe->opcode == PINDMA_OP_UPDATE_MR;
 }
 
 static bool pindma_flags_are_clean(const struct pindma_sqe *sqe)
@@ -98,7 +100,8 @@ bool pindma_op_is_clean(const struct pindma_sqe *sqe)
     bool range = pindma_op_is_bytes(sqe) || pindma_op_is_atomic(sqe) ||
                  sqe->opcode == PINDMA_OP_WRITE ||
                  sqe->opcode == PINDMA_OP_HAMMER ||
-                 sqe->opcode == PINDMA_OP_REG_MR;
+                 sqe->opcode == PINDMA_OP_REG_MR ||
+                 sqe->opcode == PINDMA_OP_UPDATE_MR;
     int i;
 
     for (i = 0; i < ARRAY_SIZE(sqe->reserved); i++) {
@@ -108,7 +111,8 @@ bool pindma_op_is_clean(const struct pindma_sqe *sqe)
     }
     if (!pindma_flags_are_clean(sqe) ||
         ((sqe->flags || sqe->delay) && pindma_op_is_admin(sqe)) ||
-        (sqe->pd && sqe->opcode == PINDMA_OP_DEREG_MR) ||
+        (sqe->pd && (sqe->opcode == PINDMA_OP_DEREG_MR ||
+                     sqe->opcode == PINDMA_OP_UPDATE_MR)) ||
         ((sqe->src_key || sqe->src_offset) && !pindma_op_has_source(sqe)) ||
         ((sqe->rate || sqe->seed) && sqe->opcode != PINDMA_OP_HAMMER) ||
         (sqe->compare && sqe->opcode != PINDMA_OP_CMP_SWAP) ||
@@ -132,6 +136,9 @@ bool pindma_op_is_clean(const struct pindma_sqe *sqe)
                (sqe->mode == PINDMA_COMPARE_MR && !sqe->value);
     case PINDMA_OP_FILL:
         return !sqe->mode && sqe->value <= 0xff;
+    case PINDMA_OP_UPDATE_MR:
+        return sqe->mode == PINDMA_UPDATE_MAP ||
+               (sqe->mode <= PINDMA_UPDATE_REFUSE && !sqe->value);
     case PINDMA_OP_STOP:
     case PINDMA_OP_FETCH_ADD:
     case PINDMA_OP_CMP_SWAP:
@@ -337,15 +344,16 @@ static void *pindma_bytes_map(PinDMAState *s, int qn, uint64_t addr, uint32_t n,
 }
 
 static void pindma_bytes_unmap(PinDMAState *s, uint8_t kind, int qn,
-                               PinDMAOp *op, const PinDMAMR *mr, void *p,
-                               uint32_t n, uint64_t value)
+                               PinDMAOp *op, const PinDMAMR *mr,
+                               uint64_t addr, void *p, uint32_t n,
+                               uint64_t value)
 {
     struct pindma_journal_entry e = {
         .kind = kind,
         .queue = qn,
         .key = mr->key,
         .offset = op->to.offset,
-        .addr = pindma_mr_addr(mr, op->to.offset),
+        .addr = addr,
         .len = n,
         .value = value,
     };
@@ -358,11 +366,18 @@ static int pindma_bytes_write(PinDMAState *s, int qn, PinDMAOp *op,
                               const PinDMAMR *mr, const PinDMAMR *src,
                               uint32_t n)
 {
-    uint64_t addr = pindma_mr_addr(mr, op->to.offset);
     uint8_t copy[PINDMA_PAGE_SIZE] QEMU_ALIGNED(8);
-    uint8_t *p = src ? NULL : pindma_bytes_map(s, qn, addr, n, true);
-    int status = pindma_bytes_make(s, qn, op, src, copy, p ? 8 : n);
+    uint8_t *p = NULL;
+    uint64_t addr;
+    int status = pindma_mr_locate(s, op, mr, op->to.offset, &addr);
 
+    if (status != PINDMA_ST_OK) {
+        return status;
+    }
+    if (!src) {
+        p = pindma_bytes_map(s, qn, addr, n, true);
+    }
+    status = pindma_bytes_make(s, qn, op, src, copy, p ? 8 : n);
     if (status != PINDMA_ST_OK) {
         return status;
     }
@@ -372,7 +387,7 @@ static int pindma_bytes_write(PinDMAState *s, int qn, PinDMAOp *op,
     }
     /* The journal gets its value from the copy: in p a CPU may have written. */
     pindma_bytes_make(s, qn, op, src, p, n);
-    pindma_bytes_unmap(s, PINDMA_JOURNAL_WRITE, qn, op, mr, p, n,
+    pindma_bytes_unmap(s, PINDMA_JOURNAL_WRITE, qn, op, mr, addr, p, n,
                        ldq_le_p(copy));
     return PINDMA_ST_OK;
 }
@@ -381,12 +396,15 @@ static int pindma_bytes_read(PinDMAState *s, int qn, PinDMAOp *op,
                              const PinDMAMR *mr, const PinDMAMR *src,
                              uint32_t n)
 {
-    uint64_t addr = pindma_mr_addr(mr, op->to.offset);
     uint8_t copy[PINDMA_PAGE_SIZE] QEMU_ALIGNED(8);
-    uint8_t *p = pindma_bytes_map(s, qn, addr, n, false);
-    uint64_t value;
-    int status;
+    uint64_t addr, value;
+    uint8_t *p;
+    int status = pindma_mr_locate(s, op, mr, op->to.offset, &addr);
 
+    if (status != PINDMA_ST_OK) {
+        return status;
+    }
+    p = pindma_bytes_map(s, qn, addr, n, false);
     if (!p) {
         status = pindma_mr_dma(s, PINDMA_JOURNAL_READ, qn, op, mr,
                                op->to.offset, copy, n);
@@ -395,7 +413,7 @@ static int pindma_bytes_read(PinDMAState *s, int qn, PinDMAOp *op,
     }
     value = ldq_le_p(p);
     status = pindma_bytes_take(s, qn, op, src, p, n);
-    pindma_bytes_unmap(s, PINDMA_JOURNAL_READ, qn, op, mr, p, n, value);
+    pindma_bytes_unmap(s, PINDMA_JOURNAL_READ, qn, op, mr, addr, p, n, value);
     return status;
 }
 
@@ -573,7 +591,10 @@ static int pindma_op_atomic(PinDMAState *s, int qn, PinDMAOp *op)
         (sqe->len == 4 && (sqe->compare | sqe->value) >> 32)) {
         return PINDMA_ST_BAD_FIELD;
     }
-    e.addr = pindma_mr_addr(mr, sqe->offset);
+    status = pindma_mr_locate(s, op, mr, sqe->offset, &e.addr);
+    if (status != PINDMA_ST_OK) {
+        return status;
+    }
     if (unlikely(s->fault)) {
         status = pindma_fault_access(s, &e, op, NULL);
     } else if (!pindma_dma_atomic(s, e, op)) {
@@ -611,7 +632,7 @@ bool pindma_op_is_sound(PinDMAState *s, int qn, const PinDMAOp *op)
         return op->done < MAX(1, pindma_op_stamps(sqe));
     }
     /* Half a page list would have to be believed: it is read anew. */
-    return sqe->opcode != PINDMA_OP_REG_MR || !op->done;
+    return !pindma_op_is_admin(sqe) || !op->done;
 }
 
 void pindma_op_prepare(PinDMAState *s, PinDMAOp *op)
@@ -656,6 +677,8 @@ int pindma_op_step(PinDMAState *s, int qn, PinDMAOp *op)
         return pindma_op_reg_mr(s, qn, op);
     case PINDMA_OP_DEREG_MR:
         return pindma_op_dereg_mr(s, qn, op);
+    case PINDMA_OP_UPDATE_MR:
+        return pindma_op_update_mr(s, qn, op);
     }
     g_assert_not_reached();     /* the queue has asked pindma_op_is_known() */
 }

@@ -74,14 +74,18 @@ static uint64_t pindma_op_result(const PinDMAOp *op, uint16_t status)
            op->result : op->done;
 }
 
-/* Every op has been promised a slot, so there is one. */
+/*
+ * There is room: every op has been promised a slot.  op is for the journal.
+ * The queue fails if its ring cannot be accessed.
+ */
 static bool pindma_queue_write_cqe(PinDMAState *s, int qn, PinDMAOp *op,
+                                   uint64_t tag, uint64_t result,
                                    uint16_t status)
 {
     PinDMAQueue *q = &s->queues[qn];
     struct pindma_cqe cqe = {
-        .tag = cpu_to_le64(op->sqe.tag),
-        .result = cpu_to_le64(pindma_op_result(op, status)),
+        .tag = cpu_to_le64(tag),
+        .result = cpu_to_le64(result),
         .seq = cpu_to_le64(op->seq),
         .status = cpu_to_le16(status),
         .sq_head = cpu_to_le16(q->sq_head),
@@ -95,13 +99,16 @@ static bool pindma_queue_write_cqe(PinDMAState *s, int qn, PinDMAOp *op,
         .len = tail,
     };
 
-    if (!pindma_dma(s, e, op, &cqe)) {
-        return false;
+    bool ok = pindma_dma(s, e, op, &cqe);
+
+    if (ok) {
+        e.addr += tail;
+        e.offset = tail;
+        e.len = sizeof(cqe) - tail;
+        ok = pindma_dma(s, e, op, (uint8_t *)&cqe + tail);
     }
-    e.addr += tail;
-    e.offset = tail;
-    e.len = sizeof(cqe) - tail;
-    if (!pindma_dma(s, e, op, (uint8_t *)&cqe + tail)) {
+    if (!ok) {
+        pindma_queue_fail(s, qn);
         return false;
     }
     q->cq_tail = (q->cq_tail + 1) & (q->entries - 1);
@@ -139,9 +146,9 @@ void pindma_queue_end(PinDMAState *s, int qn, PinDMAOp *op, uint16_t status)
     } else {
         q->beside_mask &= ~(1u << (op - q->beside));
     }
-    if (!pindma_queue_write_cqe(s, qn, op, status)) {
-        pindma_queue_fail(s, qn);
-    } else if (!early && !pindma_fault_hits(s, qn, PINDMA_FAULT_LOST_MSI)) {
+    if (pindma_queue_write_cqe(s, qn, op, op->sqe.tag,
+                               pindma_op_result(op, status), status) &&
+        !early && !pindma_fault_hits(s, qn, PINDMA_FAULT_LOST_MSI)) {
         s->notify |= 1u << qn;
     }
 }
@@ -166,6 +173,38 @@ void pindma_queue_abort(PinDMAState *s, uint32_t key)
             pindma_queue_abort_op(s, qn, &s->queues[qn].beside[i], key);
         }
         pindma_kick(s, qn);     /* there may be something for it to do now */
+    }
+}
+
+static void pindma_queue_paged_op(PinDMAState *s, int qn, PinDMAOp *op,
+                                  uint32_t key, uint64_t first, uint64_t num,
+                                  bool refused)
+{
+    if (op->state != PINDMA_OP_PAGING || op->page_key != key ||
+        op->page - first >= num) {
+        return;
+    }
+    op->state = PINDMA_OP_RUNNING;
+    if (refused) {
+        pindma_queue_end(s, qn, op, PINDMA_ST_DMA_ERROR);
+    }
+    pindma_kick(s, qn);
+}
+
+/* The driver has answered requests for these pages. */
+void pindma_queue_paged(PinDMAState *s, uint32_t key, uint64_t first,
+                        uint64_t num, bool refused)
+{
+    int qn, i;
+
+    for (qn = 0; qn < PINDMA_NUM_QUEUES; qn++) {
+        PinDMAQueue *q = &s->queues[qn];
+
+        pindma_queue_paged_op(s, qn, &q->op, key, first, num, refused);
+        for (i = 0; i < PINDMA_MAX_BESIDE; i++) {
+            pindma_queue_paged_op(s, qn, &q->beside[i], key, first, num,
+                                  refused);
+        }
     }
 }
 
@@ -262,6 +301,7 @@ static bool pindma_queue_run(PinDMAState *s, int qn, PinDMAOp *op)
     switch (op->state) {
     case PINDMA_OP_FREE:
     case PINDMA_OP_MARKED:
+    case PINDMA_OP_PAGING:
         return false;
     case PINDMA_OP_FENCED:
         if (pindma_queue_fenced(q)) {
@@ -389,6 +429,57 @@ static bool pindma_queue_fetch(PinDMAState *s, int qn)
     return true;
 }
 
+/* ----------------------------------------------------------- page requests */
+
+/* False: there is no room for it yet. */
+static bool pindma_queue_request(PinDMAState *s, int qn, PinDMAOp *op)
+{
+    PinDMAQueue *admin = &s->queues[PINDMA_QUEUE_ADMIN];
+    struct pindma_journal_entry e = {
+        .kind = PINDMA_JOURNAL_PAGE_REQUEST,
+        .queue = qn,
+        .key = op->page_key,
+        .offset = op->page * PINDMA_PAGE_SIZE,
+    };
+
+    if (op->state != PINDMA_OP_PAGING || op->requested) {
+        return true;
+    }
+    if (!pindma_cq_room(admin)) {
+        return false;
+    }
+    trace_pindma_page_request(qn, op->sqe.tag, op->page_key, op->page);
+    op->requested = true;
+    op->seq = pindma_journal(s, e, op);
+    if (pindma_queue_write_cqe(s, PINDMA_QUEUE_ADMIN, op, op->page_key,
+                               op->page, PINDMA_ST_PAGE_REQUEST)) {
+        s->notify |= 1u << PINDMA_QUEUE_ADMIN;
+    }
+    return admin->enabled;
+}
+
+/* Tell the driver of pages that ops wait for. */
+static void pindma_queue_request_pages(PinDMAState *s)
+{
+    int qn, i;
+
+    s->page_requests = false;
+    for (qn = 0; qn < PINDMA_NUM_QUEUES; qn++) {
+        PinDMAQueue *q = &s->queues[qn];
+
+        if (!pindma_queue_request(s, qn, &q->op)) {
+            s->page_requests = true;
+            return;
+        }
+        for (i = 0; i < PINDMA_MAX_BESIDE; i++) {
+            if (!pindma_queue_request(s, qn, &q->beside[i])) {
+                s->page_requests = true;
+                return;
+            }
+        }
+    }
+}
+
 /* One turn for everything that wants to run.  False: nothing wanted to. */
 bool pindma_queue_turn(PinDMAState *s, int qn, unsigned int *budget)
 {
@@ -398,6 +489,9 @@ bool pindma_queue_turn(PinDMAState *s, int qn, unsigned int *budget)
 
     if (!q->enabled || q->hung) {
         return false;
+    }
+    if (qn == PINDMA_QUEUE_ADMIN && s->page_requests) {
+        pindma_queue_request_pages(s);
     }
     if (unlikely(q->later.fault || q->ghost.fault) &&
         pindma_fault_turn(s, qn)) {

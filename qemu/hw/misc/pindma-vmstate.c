@@ -92,6 +92,9 @@ static const VMStateDescription pindma_vmstate_op = {
         VMSTATE_INT64(due_ns, PinDMAOp),
         VMSTATE_STRUCT(to, PinDMAOp, 1, pindma_vmstate_cursor, PinDMACursor),
         VMSTATE_STRUCT(from, PinDMAOp, 1, pindma_vmstate_cursor, PinDMACursor),
+        VMSTATE_UINT32(page_key, PinDMAOp),
+        VMSTATE_UINT64(page, PinDMAOp),
+        VMSTATE_BOOL(requested, PinDMAOp),
         VMSTATE_BOOL(delayed, PinDMAOp),
         VMSTATE_BOOL(ended, PinDMAOp),
         VMSTATE_UINT16(status, PinDMAOp),
@@ -140,7 +143,8 @@ static bool pindma_mr_is_sound(PinDMAState *s, const PinDMAMR *mr, int slot)
         return false;
     }
     for (i = 0; i < mr->num_pages; i++) {
-        if (!QEMU_IS_ALIGNED(mr->pages[i], PINDMA_PAGE_SIZE)) {
+        if (mr->pages[i] != PINDMA_PAGE_ABSENT &&
+            !QEMU_IS_ALIGNED(mr->pages[i], PINDMA_PAGE_SIZE)) {
             return false;
         }
     }
@@ -174,16 +178,13 @@ static bool pindma_queue_is_sound(PinDMAState *s, int qn)
             q->entries);
 }
 
-/* An mr in the making is made anew on the other side. */
+/* An mr in the making, or what is made of one, is made anew later. */
 static int pindma_pre_save(void *opaque)
 {
     PinDMAState *s = opaque;
-    PinDMAOp *op = &s->queues[PINDMA_QUEUE_ADMIN].op;
 
-    if (op->state != PINDMA_OP_FREE && op->sqe.opcode == PINDMA_OP_REG_MR) {
-        pindma_mr_cancel(s);
-        op->done = 0;
-    }
+    pindma_mr_cancel(s);
+    s->queues[PINDMA_QUEUE_ADMIN].op.done = 0;
     return 0;
 }
 
@@ -223,6 +224,7 @@ static int pindma_post_load(void *opaque, int version_id)
         return -EINVAL;
     }
     s->journal_flushed = s->journal_seq;
+    s->page_requests = true;
     pindma_intr_update(s);
     pindma_kick_all(s);
     return 0;

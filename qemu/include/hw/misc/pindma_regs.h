@@ -215,6 +215,7 @@ struct pindma_sge {
 /* Ops of the admin queue: without flags, when and delay */
 #define PINDMA_OP_REG_MR    0x40    /* mode, key, offset, len, value, pd */
 #define PINDMA_OP_DEREG_MR  0x41    /* key */
+#define PINDMA_OP_UPDATE_MR 0x42    /* mode, key, offset, len, value */
 
 /*
  * WRITE stores the low len (1 to 8) bytes of value; or a pattern, of which the
@@ -274,6 +275,24 @@ struct pindma_sge {
 #define PINDMA_ACCESS_WRITE     (1u << 1)   /* the device may write the mr */
 
 /*
+ * On-demand paging.  An entry of a page list may be PINDMA_PAGE_ABSENT.  An op
+ * that comes to such a page waits, where it is, and a cqe of the admin queue
+ * that belongs to no sqe asks for the page: its status is
+ * PINDMA_ST_PAGE_REQUEST, its tag the key and its result the number of the page
+ * in the mr.  Several ops may ask for the same page.
+ *
+ * UPDATE_MR changes len pages of the mr, from page number offset on.  MAP: to
+ * what the page list at value says, and ops that wait for them go on.  UNMAP:
+ * to absent; when its cqe is there, no access to what they were can follow.
+ * REFUSE: they cannot be had, and ops that wait for them end with
+ * PINDMA_ST_DMA_ERROR.
+ */
+#define PINDMA_PAGE_ABSENT      1ull
+#define PINDMA_UPDATE_MAP       0
+#define PINDMA_UPDATE_UNMAP     1
+#define PINDMA_UPDATE_REFUSE    2
+
+/*
  * One completion.  What an op wrote is in memory before its cqe, the cqe
  * before the interrupt.  The last 8 bytes are written last and at once.
  */
@@ -300,6 +319,7 @@ struct pindma_cqe {
 #define PINDMA_ST_CANCELED      10  /* linked to one that failed, or stopped */
 #define PINDMA_ST_MISCOMPARE    11
 #define PINDMA_ST_STALE         12  /* only in the journal: see quarantine */
+#define PINDMA_ST_PAGE_REQUEST  13  /* see on-demand paging */
 
 /*
  * The journal: a ring of the last PINDMA_REG_JOURNAL_ENTRIES events in
@@ -337,6 +357,9 @@ struct pindma_journal_entry {
 #define PINDMA_JOURNAL_MARK     7   /* PINDMA_DB_MARK was written */
 #define PINDMA_JOURNAL_RESET    8   /* all mrs are gone */
 #define PINDMA_JOURNAL_ATOMIC   9   /* value is what is there now */
+#define PINDMA_JOURNAL_MAP      10  /* len pages of the mr have been mapped */
+#define PINDMA_JOURNAL_UNMAP    11  /* from here on they are absent */
+#define PINDMA_JOURNAL_PAGE_REQUEST 12
 
 /*
  * Quarantine: the device remembers the pages of mrs that were deregistered.
