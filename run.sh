@@ -28,9 +28,11 @@ RESULTS_ROOT=${PINDMA_RESULTS:-$ROOT/results}
 # shellcheck source-path=SCRIPTDIR
 . "$ROOT/images/lib/bench.sh"
 # shellcheck source-path=SCRIPTDIR
+. "$ROOT/images/lib/fuzz.sh"
+# shellcheck source-path=SCRIPTDIR
 . "$ROOT/images/lib/scenarios.sh"
 
-COMMANDS=(run list shell gdb bench report clean check)
+COMMANDS=(run list shell gdb bench fuzz report clean check)
 
 help_main() {
     cat <<HELP
@@ -44,6 +46,7 @@ pinned pages. Sets up what is missing. The last line is the verdict.
   shell    an interactive guest on this terminal, the tests ready to run by hand
   gdb      the same, with a debugger's port open
   bench    how fast the device is, beside memcpy, NVMe, soft-RoCE and edu
+  fuzz     the device under random accesses and sanitizers; its line coverage
   report   print the last run's report again
   check    the project's own tests
   clean    delete the cache
@@ -113,6 +116,20 @@ missed is said, but is no error. results/last/bench.json has it all. Takes some 
   --timeout S         limit of one guest in seconds (default $BENCH_LIMIT)
   -k KERNEL, --build, --qemu, --qemu-src, --smp, --memory, --append: as for run
 HELP
+HELP
+        ;;
+    fuzz)
+        cat <<HELP
+Usage: ./run.sh fuzz [OPTION]...
+
+Runs the qtest and the kept inputs, then fuzzes the device, all under ASAN and UBSAN; prints what was found and the line
+coverage of the device. Exits 1 for a report, or below $FUZZ_COVERAGE % of the lines.
+
+  --time S            fuzz for so many seconds (default 60, without --runs)
+  --runs N            fuzz until N inputs have been run
+  --seed S            of the fuzzer's choices (default 1)
+  --minimize          then put what was found into tests/fuzz/corpus, as few inputs as do
+  --input FILE        run only this input, for example one that a report has saved
         ;;
     list) printf 'Usage: ./run.sh list\n\nOne scenario a line: name, memory types, pin modes, promise.\n' ;;
     report) printf 'Usage: ./run.sh report\n\nPrints the report of results/last again and exits as that run did.\n' ;;
@@ -138,6 +155,7 @@ OPT_BISECT='' OPT_QUICK='' OPT_ROUNDS='' OPT_DRY='' OPT_FULL='' OPT_APPEND=''
 # A QEMU to use as it is; the rig's own tests need one without the device.
 OPT_QEMU_BIN=${PINDMA_QEMU_BIN:-}
 
+OPT_TIME='' OPT_RUNS='' OPT_MINIMIZE='' OPT_INPUT=''
 GUEST_OPTIONS=(-k --build --qemu --qemu-src --smp --memory --iommu --append -n)
 RUN_OPTIONS=(-t -g --all --seed --repeat --until-fail --timeout --case-limit --bisect "${GUEST_OPTIONS[@]}")
 
@@ -148,6 +166,7 @@ options_of() {
     bench) echo --quick --rounds --timeout -k --build --qemu --qemu-src --smp --memory --append ;;
     check) echo -t --full ;;
     esac
+    fuzz) echo --time --runs --seed --minimize --input ;;
 }
 
 need_number() {
@@ -175,6 +194,7 @@ parse_options() {
         -n) OPT_DRY=1; continue ;;
         esac
         [ $# -gt 0 ] || usage_error "$command: option '$option' wants a value."
+        --minimize) OPT_MINIMIZE=1; continue ;;
         value=$1
         shift
         case $option in
@@ -196,6 +216,9 @@ parse_options() {
         --timeout) OPT_TIMEOUT=$value; need_number "$option" "$value" 1 ;;
         --case-limit) OPT_CASE_LIMIT=$value; need_number "$option" "$value" 1 ;;
         esac
+        --time) OPT_TIME=$value; need_number "$option" "$value" 1 ;;
+        --runs) OPT_RUNS=$value; need_number "$option" "$value" 1 ;;
+        --input) OPT_INPUT=$value; [ -f "$value" ] || usage_error "--input '$value': no such file." ;;
     done
     [ -z "$OPT_QEMU" ] || [ -z "$OPT_QEMU_SRC" ] || usage_error "--qemu and --qemu-src exclude each other."
 }
@@ -342,6 +365,11 @@ cmd_interactive() {
 
 cmd_report() {
     parse_options report "$@"
+cmd_fuzz() {
+    parse_options fuzz "$@"
+    fuzz_main
+}
+
     if [ -e "$RESULTS_ROOT/last/bench.json" ]; then
         python3 "$ROOT/tests/bench/report.py" print "$(realpath "$RESULTS_ROOT/last")" || exit "$EXIT_RIG"
         return
@@ -383,6 +411,7 @@ main() {
     bench) cmd_bench "$@" ;;
     report) cmd_report "$@" ;;
     clean) cmd_clean "$@" ;;
+    fuzz) cmd_fuzz "$@" ;;
     check) cmd_check "$@" ;;
     *) usage_error "unknown command '$command'.$(did_you_mean "$command" "${COMMANDS[@]}")" ;;
     esac

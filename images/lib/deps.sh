@@ -40,6 +40,13 @@ dep_installed() {
     local name
     for name in ${1//|/ }; do
         [ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" != installed ] || return 0
+# For "fuzz" alone
+DEPS_FUZZ=(
+    clang               # the compiler that has libFuzzer
+    libclang-rt-dev     # libFuzzer, the sanitizers, the coverage
+    llvm                # llvm-cov, llvm-profdata; stack traces with names
+)
+
     done
     return 1
 }

@@ -94,12 +94,14 @@ qemu_overlay() {
     mv "$base/overlay.new" "$base/overlay"
 }
 
+# qemu_configure BASE BUILD [FLAG]...
 qemu_configure() {
-    local base=$1 flags=("${QEMU_FLAGS[@]}")
+    local base=$1 build=$1/$2 flags=("${QEMU_FLAGS[@]}")
+    shift 2
     # Debian's 7.2 comes without the meson that upstream bundles; later versions find it by themselves.
     if grep -qF -- '--meson=' "$base/src/configure"; then flags+=(--meson=/usr/bin/meson); fi
-    rm -rf "$base/build" && mkdir "$base/build" && cd "$base/build"
-    ../src/configure "${flags[@]}"
+    rm -rf "$build" && mkdir "$build" && cd "$build"
+    ../src/configure "${flags[@]}" "$@"
     touch configured
 }
 
@@ -115,7 +117,7 @@ qemu_ninja() {
     local base=$1
     qemu_environment
     qemu_overlay "$base"
-    [ -e "$base/build/configured" ] || qemu_configure "$base"
+    [ -e "$base/build/configured" ] || qemu_configure "$base" build
     cd "$base/build"
     nice ninja "$2"
 }
