@@ -58,7 +58,7 @@ check_tree() {
     local bad=0 file
     cd "$ROOT"
     while read -r file; do
-        case $file in LICENSE* | *.md | */expectations | *.patch) continue ;; esac
+        case $file in LICENSE* | *.md | */expectations | *.patch | tests/fuzz/corpus/*) continue ;; esac
         head -n 60 "$file" | grep -q SPDX-License-Identifier || { echo "no SPDX line: $file"; bad=1; }
     done < <(git ls-files 2>/dev/null || find . -name results -prune -o -type f -print)
     if grep -rnE '(deb|ftp|security)\.[a-z.]*debian\.(org|net)' run.sh images tests qemu guest --include='*' | grep -v 'check\.sh:'; then
@@ -77,6 +77,15 @@ check_qemu_style() {
         perl "$QEMU_BASE/pristine/scripts/checkpatch.pl" --no-tree --no-signoff --terse -f "$file" || true
     done | tee "$CACHE/check/checkpatch"
     ! grep 'ERROR:' "$CACHE/check/checkpatch" >/dev/null
+}
+
+# One patch for all versions, where each hunk finds its context as it is: what needs fuzz may land in a wrong place.
+check_patch() {
+    local source
+    for source in "$CACHE"/qemu/*/pristine; do
+        echo "== $source"
+        patch -d "$source" -p1 -F0 --dry-run <"$ROOT/qemu/meson.build.patch"
+    done
 }
 
 # The kernel's rules for the driver. No small package has its checkpatch.pl, so only --full looks.
@@ -134,6 +143,21 @@ check_qtest() {
     QTEST_QEMU_BINARY=$CACHE/check/qemu-system-x86_64 timeout 300 tests/qtest/pindma-test --tap
 }
 
+# Another QEMU, with all that is checked with the machine's own.
+check_qemu_version() {
+    OPT_QEMU=$1
+    (cache_lock; qemu_source) || skip "no source of QEMU $1 here; sid, for one, has only the newest ones"
+    cache_lock
+    qemu_provision
+    qemu_source
+    cache_unlock
+    check_qemu_style
+    check_qtest
+    check_qemu_warnings
+}
+
+check_fuzz() { PINDMA_RESULTS=$CACHE/check/results "$ROOT/run.sh" fuzz --time 60; }
+
 # No warning in our files with W=1 and sparse; what the kernel's headers say is not ours.
 check_modules() {
     local dir=$CACHE/check/modules-$1
@@ -174,7 +198,7 @@ PYTHON
 # ---------------------------------------------------------------------------------------------------------------
 
 check_main() {
-    local kernel kernels=(6.1 6.12) start=$SECONDS
+    local kernel kernels=(6.1 6.12) version start=$SECONDS
     deps_install "building and running" "${DEPS_RUN[@]}"
     deps_install "checking" "${DEPS_CHECK[@]}"
     cache_lock
@@ -196,6 +220,9 @@ check_main() {
     check "quick preset on 6.12" check_run
     if [ -n "$OPT_FULL" ]; then
         check "kernel checkpatch" check_kernel_style
+        check "fuzz: 60 s, and coverage" check_fuzz
+        for version in 10.0 10.2; do check "QEMU $version: checkpatch, qtest, no warnings" check_qemu_version "$version"; done
+        check "QEMU patch without fuzz" check_patch
         check "all scenarios on 6.1 and 6.12" check_run --all -k 6.1,6.12
         check "all scenarios with intel-iommu" check_run --all --iommu intel
         check "fork, five times" check_repeats -g fork --repeat 5
