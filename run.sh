@@ -113,9 +113,9 @@ missed is said, but is no error. results/last/bench.json has it all. Takes some 
 
   --rounds N          samples of each series (default 9)
   --quick             small sizes, two rounds: shows that it works, not how fast
+  --profile           instead: where QEMU's time goes, by thread and function
   --timeout S         limit of one guest in seconds (default $BENCH_LIMIT)
   -k KERNEL, --build, --qemu, --qemu-src, --smp, --memory, --append: as for run
-HELP
 HELP
         ;;
     fuzz)
@@ -130,6 +130,7 @@ coverage of the device. Exits 1 for a report, or below $FUZZ_COVERAGE % of the l
   --seed S            of the fuzzer's choices (default 1)
   --minimize          then put what was found into tests/fuzz/corpus, as few inputs as do
   --input FILE        run only this input, for example one that a report has saved
+HELP
         ;;
     list) printf 'Usage: ./run.sh list\n\nOne scenario a line: name, memory types, pin modes, promise.\n' ;;
     report) printf 'Usage: ./run.sh report\n\nPrints the report of results/last again and exits as that run did.\n' ;;
@@ -151,11 +152,11 @@ HELP
 
 OPT_KERNELS=6.12 OPT_BUILD='' OPT_QEMU='' OPT_QEMU_SRC='' OPT_SMP=2 OPT_MEMORY=1024 OPT_IOMMU=none
 OPT_TESTS=() OPT_GROUPS=() OPT_ALL='' OPT_SEED='' OPT_REPEAT='' OPT_UNTIL_FAIL='' OPT_TIMEOUT='' OPT_CASE_LIMIT=''
-OPT_BISECT='' OPT_QUICK='' OPT_ROUNDS='' OPT_DRY='' OPT_FULL='' OPT_APPEND=''
+OPT_BISECT='' OPT_QUICK='' OPT_ROUNDS='' OPT_PROFILE='' OPT_DRY='' OPT_FULL='' OPT_APPEND=''
 # A QEMU to use as it is; the rig's own tests need one without the device.
 OPT_QEMU_BIN=${PINDMA_QEMU_BIN:-}
-
 OPT_TIME='' OPT_RUNS='' OPT_MINIMIZE='' OPT_INPUT=''
+
 GUEST_OPTIONS=(-k --build --qemu --qemu-src --smp --memory --iommu --append -n)
 RUN_OPTIONS=(-t -g --all --seed --repeat --until-fail --timeout --case-limit --bisect "${GUEST_OPTIONS[@]}")
 
@@ -163,10 +164,10 @@ options_of() {
     case $1 in
     run) echo "${RUN_OPTIONS[@]}" ;;
     shell | gdb) echo "${GUEST_OPTIONS[@]}" ;;
-    bench) echo --quick --rounds --timeout -k --build --qemu --qemu-src --smp --memory --append ;;
+    bench) echo --quick --rounds --profile --timeout -k --build --qemu --qemu-src --smp --memory --append ;;
     check) echo -t --full ;;
-    esac
     fuzz) echo --time --runs --seed --minimize --input ;;
+    esac
 }
 
 need_number() {
@@ -191,10 +192,11 @@ parse_options() {
         --bisect) OPT_BISECT=1; EXIT_RIG=125; continue ;;
         --full) OPT_FULL=1; continue ;;
         --quick) OPT_QUICK=1; continue ;;
+        --profile) OPT_PROFILE=1; continue ;;
         -n) OPT_DRY=1; continue ;;
+        --minimize) OPT_MINIMIZE=1; continue ;;
         esac
         [ $# -gt 0 ] || usage_error "$command: option '$option' wants a value."
-        --minimize) OPT_MINIMIZE=1; continue ;;
         value=$1
         shift
         case $option in
@@ -214,11 +216,11 @@ parse_options() {
         --repeat) OPT_REPEAT=$value; need_number "$option" "$value" 1 ;;
         --rounds) OPT_ROUNDS=$value; need_number "$option" "$value" 1 ;;
         --timeout) OPT_TIMEOUT=$value; need_number "$option" "$value" 1 ;;
-        --case-limit) OPT_CASE_LIMIT=$value; need_number "$option" "$value" 1 ;;
-        esac
         --time) OPT_TIME=$value; need_number "$option" "$value" 1 ;;
         --runs) OPT_RUNS=$value; need_number "$option" "$value" 1 ;;
         --input) OPT_INPUT=$value; [ -f "$value" ] || usage_error "--input '$value': no such file." ;;
+        --case-limit) OPT_CASE_LIMIT=$value; need_number "$option" "$value" 1 ;;
+        esac
     done
     [ -z "$OPT_QEMU" ] || [ -z "$OPT_QEMU_SRC" ] || usage_error "--qemu and --qemu-src exclude each other."
 }
@@ -363,13 +365,13 @@ cmd_interactive() {
     exec "${QEMU_COMMAND[@]}" "${extra[@]}"
 }
 
-cmd_report() {
-    parse_options report "$@"
 cmd_fuzz() {
     parse_options fuzz "$@"
     fuzz_main
 }
 
+cmd_report() {
+    parse_options report "$@"
     if [ -e "$RESULTS_ROOT/last/bench.json" ]; then
         python3 "$ROOT/tests/bench/report.py" print "$(realpath "$RESULTS_ROOT/last")" || exit "$EXIT_RIG"
         return
@@ -409,9 +411,9 @@ main() {
     list) cmd_list "$@" ;;
     shell | gdb) cmd_interactive "$command" "$@" ;;
     bench) cmd_bench "$@" ;;
+    fuzz) cmd_fuzz "$@" ;;
     report) cmd_report "$@" ;;
     clean) cmd_clean "$@" ;;
-    fuzz) cmd_fuzz "$@" ;;
     check) cmd_check "$@" ;;
     *) usage_error "unknown command '$command'.$(did_you_mean "$command" "${COMMANDS[@]}")" ;;
     esac

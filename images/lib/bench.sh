@@ -10,6 +10,12 @@ BENCH_GUESTS=(none:all intel none intel)
 BENCH_ALL=(clock bulk stamps slowdown ops latency edu)
 BENCH_IOMMU=(bulk stamps iommu)
 
+# What is profiled, each in a guest that does nothing else.
+BENCH_PROFILE=(
+    bulk.write_s bulk.copy_s bulk.read_s stamps.up_per_s slowdown.beside_1m_per_s
+    ops.write_512_per_s ops.write_4k_per_s ops.copy_512_per_s latency.write_s
+)
+
 # Seconds that one guest may take.
 BENCH_LIMIT=1200
 
@@ -52,35 +58,95 @@ bench_image_provision() {
     IMAGE=$image
 }
 
-# bench_guest DIR KIND: one guest. The disk has nothing behind it (null-co): not a host file but QEMU's NVMe itself
-# is what is compared with, and reads fill the guest's memory with zeroes, so that they do move bytes.
-bench_guest() {
-    local dir=$1 kind=$2 cases=("${BENCH_IOMMU[@]}") code=0
-    OPT_IOMMU=${kind%%:*} QEMU_WRAP=() QEMU_EXTRA=()
+# bench_vm DIR CASE...: a guest with the bench and its way to ask the host.
+bench_vm() {
+    local dir=$1 code=0
+    shift
+    LIMIT_TOTAL=${OPT_TIMEOUT:-$BENCH_LIMIT} LIMIT_CASE=${OPT_TIMEOUT:-$BENCH_LIMIT} VM_MODE=bench
     mkdir -p "$dir"
-    if [ "$kind" = none:all ]; then
-        cases=("${BENCH_ALL[@]}" "${BENCH_IOMMU[@]:2}")
-        QEMU_EXTRA+=(
-            -blockdev driver=null-co,node-name=null,size=1073741824,read-zeroes=on
-            -device nvme,serial=bench,drive=null
-            -device edu,dma_mask=0xffffffff
-        )
-    fi
     mkfifo "$dir/memcpy.in" "$dir/memcpy.out"
     QEMU_WRAP=(env "LD_PRELOAD=$BENCH/in-qemu.so" PINDMA_BENCH_FIFO=memcpy)
     QEMU_EXTRA+=(-chardev pipe,id=memcpy,path=memcpy -device virtserialport,chardev=memcpy,name=org.pindma.memcpy)
-    LIMIT_TOTAL=${OPT_TIMEOUT:-$BENCH_LIMIT} LIMIT_CASE=${OPT_TIMEOUT:-$BENCH_LIMIT} VM_MODE=bench
-    cat /proc/loadavg >"$dir/load"
-    grep '^cpu ' /proc/stat >>"$dir/load"
-    vm_run "$dir" "${KERNELS[0]}" "${BENCH_ARGUMENTS[@]}" "${cases[@]}" || code=$?
-    cat /proc/loadavg >>"$dir/load"
-    grep '^cpu ' /proc/stat >>"$dir/load"
+    vm_run "$dir" "${KERNELS[0]}" "$@" || code=$?
     rm "$dir/memcpy.in" "$dir/memcpy.out"
     return "$code"
 }
 
+# What else the guest has. The disk has nothing behind it (null-co): not a host file but QEMU's NVMe itself is what is
+# compared with, and reads fill the guest's memory with zeroes, so that they do move bytes.
+BENCH_PEERS=(
+    -blockdev "driver=null-co,node-name=null,size=$((1 << 30)),read-zeroes=on"
+    -device nvme,serial=bench,drive=null
+    -device edu,dma_mask=0xffffffff
+)
+
+# bench_guest DIR KIND: one guest of BENCH_GUESTS, and what the host did meanwhile.
+bench_guest() {
+    local dir=$1 kind=$2 cases=("${BENCH_IOMMU[@]}") code=0
+    OPT_IOMMU=${kind%%:*} QEMU_EXTRA=()
+    if [ "$kind" = none:all ]; then
+        cases=("${BENCH_ALL[@]}" iommu)
+        QEMU_EXTRA=("${BENCH_PEERS[@]}")
+    fi
+    mkdir -p "$dir"
+    { cat /proc/loadavg; grep '^cpu ' /proc/stat; } >"$dir/load"
+    bench_vm "$dir" "${BENCH_ARGUMENTS[@]}" "${cases[@]}" || code=$?
+    { cat /proc/loadavg; grep '^cpu ' /proc/stat; } >>"$dir/load"
+    return "$code"
+}
+
+bench_measure() {
+    local index=0 kind code=0 dirs=()
+    BENCH_ARGUMENTS=()
+    [ -z "$OPT_QUICK" ] || BENCH_ARGUMENTS+=(--quick)
+    [ -z "$OPT_ROUNDS" ] || BENCH_ARGUMENTS+=(--rounds "$OPT_ROUNDS")
+    for kind in "${BENCH_GUESTS[@]}"; do
+        index=$((index + 1))
+        dirs+=("$RESULTS/$index-${kind%%:*}")
+        bench_guest "${dirs[-1]}" "$kind" || code=$?
+        [ "$code" -eq 0 ] || break
+    done
+    results_info "$RESULTS"
+    ln -sfnT "${RESULTS##*/}" "$RESULTS_ROOT/last"
+    python3 "$ROOT/tests/bench/report.py" write "$RESULTS" "${dirs[@]}" && [ "$code" -eq 0 ]
+}
+
+# bench_perf DIR: perf over a guest that is at work. Its own process must not be QEMU's parent: QEMU is killed with the rig.
+bench_perf() {
+    local dir=$1 tries=0
+    until grep -qs '^# [a-z]*: ' "$dir/stream.log"; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 600 ] || return
+        sleep 0.1
+    done
+    perf record -q -F 1999 -o "$dir/perf.data" -p "$(cat "$dir/qemu.pid")" -- sleep 4
+}
+
+# Threads by name, then their functions. What has no name is guest code, translated.
+bench_profile_report() {
+    perf report -i "$1/perf.data" --no-children --stdio --sort comm,dso 2>/dev/null | grep -E '^ +[0-9]' |
+        sed -e 's/\[JIT\].*/guest code/' | awk '$1 >= 1.0' | sed 's/ *$//'
+    echo
+    perf report -i "$1/perf.data" --no-children --stdio --sort comm,sym 2>/dev/null | grep -E '^ +[0-9]' |
+        grep -v '\] 0x0' | head -n 16 | sed 's/ *$//'
+}
+
+bench_profile() {
+    local series dir pid
+    deps_install "a profile" "${DEPS_PROFILE[@]}"
+    ln -sfnT "${RESULTS##*/}" "$RESULTS_ROOT/last"
+    for series in "${BENCH_PROFILE[@]}"; do
+        dir=$RESULTS/$series
+        OPT_IOMMU=none QEMU_EXTRA=(-name debug-threads=on "${BENCH_PEERS[@]}")
+        bench_perf "$dir" &
+        pid=$!
+        bench_vm "$dir" --rounds 1 --at-least 8 --only "${series#*.}" "${series%%.*}" || return
+        wait "$pid" || return
+        { echo "== $series"; bench_profile_report "$dir"; echo; } | tee -a "$RESULTS/profile.txt"
+    done
+}
+
 cmd_bench() {
-    local index=0 kind code dirs=()
     parse_options bench "$@"
     parse_kernels
     [ ${#KERNELS[@]} -eq 1 ] || usage_error "bench: one kernel at a time."
@@ -92,17 +158,5 @@ cmd_bench() {
     vm_accel
     cache_unlock
     results_directory
-    BENCH_ARGUMENTS=()
-    [ -z "$OPT_QUICK" ] || BENCH_ARGUMENTS+=(--quick)
-    [ -z "$OPT_ROUNDS" ] || BENCH_ARGUMENTS+=(--rounds "$OPT_ROUNDS")
-    for kind in "${BENCH_GUESTS[@]}"; do
-        index=$((index + 1)) code=0
-        dirs+=("$RESULTS/$index-${kind%%:*}")
-        bench_guest "${dirs[-1]}" "$kind" || code=$?
-        [ "$code" -eq 0 ] || break
-    done
-    results_info "$RESULTS"
-    ln -sfnT "${RESULTS##*/}" "$RESULTS_ROOT/last"
-    python3 "$ROOT/tests/bench/report.py" write "$RESULTS" "${dirs[@]}" || exit "$EXIT_RIG"
-    [ "$code" -eq 0 ] || exit "$EXIT_RIG"
+    if [ -n "$OPT_PROFILE" ]; then bench_profile; else bench_measure; fi || exit "$EXIT_RIG"
 }

@@ -29,6 +29,10 @@ DEPS_BENCH=(
     libibverbs-dev      # the bench drives soft-RoCE with it; brings libnl, which it needs
 )
 
+DEPS_PROFILE=(
+    linux-perf          # bench --profile
+)
+
 DEPS_CHECK=(
     shellcheck          # shell scripts
     sparse              # C=2 over the modules
@@ -36,10 +40,6 @@ DEPS_CHECK=(
     g++                 # the headers are C++, too
 )
 
-dep_installed() {
-    local name
-    for name in ${1//|/ }; do
-        [ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" != installed ] || return 0
 # For "fuzz" alone
 DEPS_FUZZ=(
     clang               # the compiler that has libFuzzer
@@ -47,6 +47,10 @@ DEPS_FUZZ=(
     llvm                # llvm-cov, llvm-profdata; stack traces with names
 )
 
+dep_installed() {
+    local name
+    for name in ${1//|/ }; do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" != installed ] || return 0
     done
     return 1
 }

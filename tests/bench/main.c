@@ -31,7 +31,9 @@ static const struct bench_case *const cases[] = {
 static const struct bench_case *current;
 static unsigned int number;
 static bool warm;
-static const char *only;	/* one series, for a profile */
+/* For a profile: one series, and how long */
+static const char *only;
+static double at_least;
 
 double bench_now(void)
 {
@@ -74,10 +76,13 @@ void *bench_memory(size_t len)
 static void measure(void)
 {
 	unsigned int round, i;
+	double start;
 
 	if (current->prepare)
 		current->prepare();
-	for (round = 0; round <= opt.rounds; round++) {
+	start = bench_now();
+	for (round = 0; round <= opt.rounds ||
+			bench_now() - start < at_least; round++) {
 		warm = round;		/* the first one fills caches */
 		for (i = 0; i < current->nr_series; i++)
 			if (!only || !strcmp(only, current->series[i].name))
@@ -122,7 +127,7 @@ static int usage(void)
 	size_t i;
 
 	fprintf(stderr, "usage: pindma-bench [--quick] [--rounds N] "
-		"[--seconds S] [--only SERIES] [--output FILE] "
+		"[--only SERIES] [--at-least SECONDS] [--output FILE] "
 		"[--memcpy PORT] CASE...\ncases:");
 	for (i = 0; i < ARRAY_SIZE(cases); i++)
 		fprintf(stderr, " %s", cases[i]->name);
@@ -135,7 +140,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "quick", no_argument, NULL, 'q' },
 		{ "rounds", required_argument, NULL, 'r' },
-		{ "seconds", required_argument, NULL, 's' },
+		{ "at-least", required_argument, NULL, 'a' },
 		{ "only", required_argument, NULL, 'n' },
 		{ "output", required_argument, NULL, 'o' },
 		{ "memcpy", required_argument, NULL, 'm' },
@@ -155,8 +160,8 @@ int main(int argc, char **argv)
 		case 'r':
 			opt.rounds = (unsigned int)atoi(optarg);
 			break;
-		case 's':
-			opt.seconds = atof(optarg);
+		case 'a':
+			at_least = atof(optarg);
 			break;
 		case 'n':
 			only = optarg;

@@ -195,6 +195,19 @@ sys.exit(bad)
 PYTHON
 }
 
+# Small sizes, two rounds: nothing is fast, but everything is measured. Red if a series of tests/bench is not sampled.
+check_bench() {
+    PINDMA_RESULTS=$CACHE/check/results "$ROOT/run.sh" bench --quick
+    python3 - "$CACHE/check/results/last/bench.json" <<'PYTHON'
+import json, sys
+bench = json.load(open(sys.argv[1]))
+for key in ("write_vs_memcpy", "read_vs_memcpy", "copy_vs_memcpy", "stamp_pages_per_s", "ops_vs_nvme_512", "ops_vs_nvme_4k",
+            "ops_vs_rxe", "latency_vs_nvme", "iommu_cost"):
+    assert bench[key] > 0, key
+assert bench["slowdown_1m"] < 1 and bench["edu"]["ops_per_s"] > 0 and not bench["errors"]
+PYTHON
+}
+
 # ---------------------------------------------------------------------------------------------------------------
 
 check_main() {
@@ -226,6 +239,7 @@ check_main() {
         check "all scenarios on 6.1 and 6.12" check_run --all -k 6.1,6.12
         check "all scenarios with intel-iommu" check_run --all --iommu intel
         check "fork, five times" check_repeats -g fork --repeat 5
+        check "bench" check_bench
         check "mutants" check_mutants
     fi
     say "$((SECONDS - start)) s; logs: $CACHE/check"
