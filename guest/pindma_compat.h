@@ -8,7 +8,18 @@
 
 #include <linux/eventfd.h>
 #include <linux/mm.h>
+#include <linux/pci.h>
 #include <linux/version.h>
+
+/* It was called PCI_IRQ_LEGACY before. */
+#ifndef PCI_IRQ_INTX
+#define PCI_IRQ_INTX PCI_IRQ_LEGACY
+#endif
+
+/* 6.12; before, pci_request_regions() was managed, too */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0)
+#define pcim_request_all_regions(pdev, name) pci_request_regions(pdev, name)
+#endif
 
 /* 6.5: 54d020692b34, get_user_pages() lost its vmas argument */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)

@@ -4,17 +4,20 @@
  *
  * A reference for drivers that give user memory to hardware: how pages are
  * pinned, charged, mapped and registered (pindma_mr.c), how requests and
- * completions go through rings (pindma_queue.c), and in which order all that is
- * taken down when a process dies or the device goes away.
+ * completions go through rings (pindma_queue.c) and interrupts are shared or not
+ * (pindma_irq.c), and in which order all that is taken down when a process dies
+ * or the device goes away.
  *
  * The rule that everything else follows from: a page is unpinned only after
  * the device has confirmed that it will not access it any more, or was reset.
  */
+#include <linux/dma-mapping.h>
 #include <linux/idr.h>
 #include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
 
+#include "pindma_compat.h"
 #include "pindma_drv.h"
 
 static DEFINE_IDA(pindma_ids);
@@ -24,9 +27,10 @@ static void pindma_dev_free(struct kref *ref)
 	struct pindma_dev *pd = container_of(ref, struct pindma_dev, ref);
 
 	ida_destroy(&pd->mr_ida);
+	xa_destroy(&pd->ctxs);
 	ida_free(&pindma_ids, pd->id);
 	kfree(pd->misc.name);
-	kfree(pd);
+	kvfree(pd);
 }
 
 void pindma_dev_put(struct pindma_dev *pd)
@@ -35,7 +39,7 @@ void pindma_dev_put(struct pindma_dev *pd)
 }
 
 /* Stop all DMA at once; when this returns the device has forgotten all mrs. */
-static void pindma_dev_reset(struct pindma_dev *pd)
+void pindma_dev_reset(struct pindma_dev *pd)
 {
 	writel(PINDMA_CTRL_RESET, pd->regs + PINDMA_REG_CTRL);
 	readl(pd->regs + PINDMA_REG_MAGIC);	/* flushes the posted write */
@@ -70,17 +74,31 @@ int pindma_dev_status(struct pindma_dev *pd)
 	return smp_load_acquire(&pd->failed) ? -EIO : 0;
 }
 
-/* Write a mark into the device's journal. */
-void pindma_dev_mark(struct pindma_dev *pd, u64 value)
+/* A 64-bit register. The device may be counting it up meanwhile. */
+u64 pindma_dev_read64(struct pindma_dev *pd, u32 reg)
 {
-	/* Two marks at a time must not mix their halves on a 32-bit kernel. */
 #ifdef CONFIG_64BIT
-	writeq(value, pd->regs + PINDMA_REG_MARK);
+	return readq(pd->regs + reg);
 #else
-	mutex_lock(&pd->admin_lock);
-	writel(upper_32_bits(value), pd->regs + PINDMA_REG_MARK + 4);
-	writel(lower_32_bits(value), pd->regs + PINDMA_REG_MARK);
-	mutex_unlock(&pd->admin_lock);
+	u32 high, low;
+
+	/* Two halves: again if a carry came in between. */
+	do {
+		high = readl(pd->regs + reg + 4);
+		low = readl(pd->regs + reg);
+	} while (high != readl(pd->regs + reg + 4));
+	return (u64)high << 32 | low;
+#endif
+}
+
+/* Not atomic on a 32-bit kernel: two writes must not mix their halves. */
+void pindma_dev_write64(struct pindma_dev *pd, u32 reg, u64 value)
+{
+#ifdef CONFIG_64BIT
+	writeq(value, pd->regs + reg);
+#else
+	writel(upper_32_bits(value), pd->regs + reg + 4);
+	writel(lower_32_bits(value), pd->regs + reg);	/* a mark acts now */
 #endif
 }
 
@@ -89,7 +107,11 @@ static int pindma_map(struct pindma_dev *pd)
 {
 	struct pci_dev *pdev = pd->pdev;
 	struct device *dev = &pdev->dev;
+	int ret;
 
+	ret = pcim_request_all_regions(pdev, "pindma");
+	if (ret)
+		return dev_err_probe(dev, ret, "the BARs are in use\n");
 	pd->regs = pcim_iomap(pdev, PINDMA_BAR_REGS, PINDMA_BAR_REGS_SIZE);
 	if (!pd->regs)
 		return dev_err_probe(dev, -ENOMEM, "cannot map BAR %d\n",
@@ -108,12 +130,15 @@ static int pindma_map(struct pindma_dev *pd)
 	pd->max_mrs = readl(pd->regs + PINDMA_REG_MAX_MRS);
 	pd->max_pages = readl(pd->regs + PINDMA_REG_MAX_PAGES);
 	pd->journal_entries = readl(pd->regs + PINDMA_REG_JOURNAL_ENTRIES);
+	pd->dma_bits = readl(pd->regs + PINDMA_REG_DMA_BITS);
 	if (!pd->max_mrs || !is_power_of_2(pd->max_mrs) ||
+	    pd->dma_bits < PINDMA_PAGE_SHIFT || pd->dma_bits > 64 ||
 	    (u64)pd->journal_entries * sizeof(struct pindma_journal_entry) >
 	    pci_resource_len(pdev, PINDMA_BAR_JOURNAL))
 		return dev_err_probe(dev, -ENODEV,
-				     "impossible: %u mrs, %u journal entries\n",
-				     pd->max_mrs, pd->journal_entries);
+				     "impossible: %u mrs, %u journal entries, %u address bits\n",
+				     pd->max_mrs, pd->journal_entries,
+				     pd->dma_bits);
 	pd->journal = pcim_iomap(pdev, PINDMA_BAR_JOURNAL, 0);
 	if (!pd->journal)
 		return dev_err_probe(dev, -ENOMEM, "cannot map BAR %d\n",
@@ -121,55 +146,58 @@ static int pindma_map(struct pindma_dev *pd)
 	return 0;
 }
 
-static int pindma_init_queues(struct pindma_dev *pd)
+/*
+ * Memory that the device cannot reach would be mapped through bounce buffers,
+ * which are copied when the mr goes away, and not while it is in use.
+ */
+static int pindma_set_dma_mask(struct pindma_dev *pd)
 {
-	struct pci_dev *pdev = pd->pdev;
-	int i, ret;
+	struct device *dev = &pd->pdev->dev;
+	u64 mask = DMA_BIT_MASK(pd->dma_bits);
+	int ret;
 
-	ret = pci_alloc_irq_vectors(pdev, PINDMA_NUM_QUEUES, PINDMA_NUM_QUEUES,
-				    PCI_IRQ_MSIX);
-	if (ret < 0)
-		return dev_err_probe(&pdev->dev, ret, "no %d MSI-X vectors\n",
-				     PINDMA_NUM_QUEUES);
-	for (i = 0; i < PINDMA_NUM_QUEUES; i++) {
-		ret = pindma_queue_init(pd, i);
-		if (ret)
-			goto err_queues;
-		ret = request_irq(pci_irq_vector(pdev, i), pindma_queue_irq, 0,
-				  pd->misc.name, &pd->queues[i]);
-		if (ret) {
-			pindma_dev_reset(pd);
-			pindma_queue_free(&pd->queues[i]);
-			goto err_queues;
-		}
-	}
+	ret = dma_set_mask_and_coherent(dev, mask);
+	if (ret)
+		return dev_err_probe(dev, ret, "no %u-bit DMA\n", pd->dma_bits);
+	if (dma_get_required_mask(dev) > mask)
+		return dev_err_probe(dev, -ENODEV,
+				     "%u address bits do not reach all memory: an IOMMU, or less memory, is needed\n",
+				     pd->dma_bits);
+	dma_set_max_seg_size(dev, UINT_MAX);
 	return 0;
-
-err_queues:
-	pindma_dev_reset(pd);
-	while (i--) {
-		free_irq(pci_irq_vector(pdev, i), &pd->queues[i]);
-		pindma_queue_free(&pd->queues[i]);
-	}
-	pci_free_irq_vectors(pdev);
-	return ret;
 }
 
+/* No interrupt comes any more, and no op is on its way when this returns. */
 static void pindma_free_queues(struct pindma_dev *pd)
 {
 	int i;
 
+	pindma_irq_free(pd);
 	for (i = 0; i < PINDMA_NUM_QUEUES; i++) {
-		free_irq(pci_irq_vector(pd->pdev, i), &pd->queues[i]);
 		pindma_queue_flush(&pd->queues[i]);
 		pindma_queue_free(&pd->queues[i]);
 	}
-	pci_free_irq_vectors(pd->pdev);
+}
+
+static int pindma_init_queues(struct pindma_dev *pd)
+{
+	int i, ret = 0;
+
+	for (i = 0; i < PINDMA_NUM_QUEUES && !ret; i++)
+		ret = pindma_queue_init(pd, i);
+	if (!ret)
+		ret = pindma_irq_init(pd);
+	if (!ret)
+		return 0;
+	pindma_dev_reset(pd);
+	while (i--)
+		pindma_queue_free(&pd->queues[i]);
+	return ret;
 }
 
 static struct pindma_dev *pindma_dev_alloc(struct pci_dev *pdev)
 {
-	struct pindma_dev *pd = kzalloc(sizeof(*pd), GFP_KERNEL);
+	struct pindma_dev *pd = kvzalloc(sizeof(*pd), GFP_KERNEL);
 
 	if (!pd)
 		return NULL;
@@ -177,10 +205,12 @@ static struct pindma_dev *pindma_dev_alloc(struct pci_dev *pdev)
 	pd->pdev = pdev;
 	ida_init(&pd->mr_ida);
 	mutex_init(&pd->admin_lock);
+	init_completion(&pd->admin_done);
+	mutex_init(&pd->fault_lock);
 	mutex_init(&pd->ctx_lock);
+	xa_init_flags(&pd->ctxs, XA_FLAGS_ALLOC1);
 	init_rwsem(&pd->gone_sem);
 	init_waitqueue_head(&pd->dead_wait);
-	INIT_LIST_HEAD(&pd->ctxs);
 	pd->id = ida_alloc(&pindma_ids, GFP_KERNEL);
 	if (pd->id < 0)
 		goto err_free;
@@ -195,7 +225,7 @@ static struct pindma_dev *pindma_dev_alloc(struct pci_dev *pdev)
 err_id:
 	ida_free(&pindma_ids, pd->id);
 err_free:
-	kfree(pd);
+	kvfree(pd);
 	return NULL;
 }
 
@@ -217,12 +247,9 @@ static int pindma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		goto err_put;
 	/* Whatever it was doing, for firmware or a driver before us: stop it. */
 	pindma_dev_reset(pd);
-	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
-	if (ret) {
-		dev_err_probe(&pdev->dev, ret, "no 64-bit DMA\n");
+	ret = pindma_set_dma_mask(pd);
+	if (ret)
 		goto err_put;
-	}
-	dma_set_max_seg_size(&pdev->dev, UINT_MAX);
 	pci_set_master(pdev);
 	ret = pindma_init_queues(pd);
 	if (ret)
@@ -256,6 +283,7 @@ static void pindma_remove(struct pci_dev *pdev)
 {
 	struct pindma_dev *pd = pci_get_drvdata(pdev);
 	struct pindma_ctx *ctx;
+	unsigned long domain;
 
 	misc_deregister(&pd->misc);
 	/*
@@ -272,7 +300,7 @@ static void pindma_remove(struct pci_dev *pdev)
 
 	/* The mappings must go while there is a struct device to unmap from. */
 	mutex_lock(&pd->ctx_lock);
-	list_for_each_entry(ctx, &pd->ctxs, list)
+	xa_for_each(&pd->ctxs, domain, ctx)
 		pindma_ctx_release_mrs(ctx);
 	mutex_unlock(&pd->ctx_lock);
 	pindma_dev_put(pd);

@@ -3,18 +3,22 @@
  * pindma driver: what its files share
  *
  *	pindma_drv.c	the PCI device: probe, remove, registers
+ *	pindma_irq.c	interrupts: MSI-X, MSI or INTx
  *	pindma_queue.c	ops: submission, completion, admin commands
  *	pindma_mr.c	memory regions: pin, map, register, and back
  *	pindma_uapi.c	the character device
+ *
+ * Locks, outermost first: gone_sem, ctx_lock, mr_lock, admin_lock; post_lock and
+ * reap_lock of a file; the lock of a queue, the lock of a file.
  */
 #ifndef PINDMA_DRV_H
 #define PINDMA_DRV_H
 
 #include <linux/completion.h>
 #include <linux/idr.h>
+#include <linux/interrupt.h>
 #include <linux/io.h>
 #include <linux/kref.h>
-#include <linux/list.h>
 #include <linux/miscdevice.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
@@ -25,39 +29,42 @@
 #include <linux/xarray.h>
 #include <linux/pindma.h>
 
-#define PINDMA_ENTRIES	256	/* slots of each ring */
-#define PINDMA_MAX_OPS	128	/* of one file, from post to reap */
+#define PINDMA_ENTRIES	512	/* slots of each ring */
+#define PINDMA_MAX_REQS	(PINDMA_ENTRIES - 1)	/* a full ring has a gap */
+#define PINDMA_MAX_OPS	256	/* of one file, from post to reap */
+#define PINDMA_BATCH	32	/* ops that are copied, or linked, at a time */
+#define PINDMA_CHANNELS	(PINDMA_NUM_QUEUES - PINDMA_QUEUE_IO)
 
 struct eventfd_ctx;
 struct pindma_ctx;
 
-/* An op on its way. Admin commands have a @done, ops of a file a @ctx. */
+/* An op on its way */
 struct pindma_req {
-	struct list_head list;		/* in ctx->pending or ctx->completed */
+	u64 tag;			/* 0: nothing is on its way here */
+	u64 user_data;
 	struct pindma_ctx *ctx;		/* NULL: nobody is interested any more */
-	struct completion *done;
-	u8 opcode;
-	struct pindma_completion result;
 };
 
 struct pindma_queue {
 	struct pindma_dev *pd;
 	int nr;
 	void __iomem *regs;
-	spinlock_t lock;		/* all below, and the lists of files */
+	void __iomem *db;		/* doorbells */
+	spinlock_t lock;		/* all below */
 	struct pindma_sqe *sq;
 	struct pindma_cqe *cq;
 	dma_addr_t sq_dma, cq_dma;
 	u32 sq_tail;
 	u32 cq_head;
 	u16 phase;
-	u64 next_tag;
+	u64 generation;			/* of tags */
 	/*
-	 * Posted and not completed. As at most PINDMA_ENTRIES - 1 of these are
-	 * in use, neither ring can overflow.
+	 * Posted and not completed. There is one less than a ring has slots, so
+	 * neither ring can overflow.
 	 */
-	struct pindma_req *reqs[PINDMA_ENTRIES];
-	unsigned int num_reqs;
+	struct pindma_req reqs[PINDMA_MAX_REQS];
+	u16 free[PINDMA_MAX_REQS];	/* a stack of unused ones */
+	unsigned int num_free;
 };
 
 struct pindma_dev {
@@ -67,11 +74,15 @@ struct pindma_dev {
 	int id;
 	void __iomem *regs;
 	void __iomem *journal;
-	u32 version, caps, max_mrs, max_pages, journal_entries;
+	u32 version, caps, max_mrs, max_pages, journal_entries, dma_bits;
+	u32 irq_mode;			/* PINDMA_IRQ_* */
 
 	struct ida mr_ida;		/* slots of the device's mr table */
 	atomic_t mr_generation;
-	struct mutex admin_lock;	/* one admin command at a time */
+	struct mutex admin_lock;	/* one admin command at a time: */
+	struct completion admin_done;
+	u16 admin_status;
+	struct mutex fault_lock;	/* the registers of faults */
 	struct pindma_queue queues[PINDMA_NUM_QUEUES];
 
 	/*
@@ -84,26 +95,36 @@ struct pindma_dev {
 	wait_queue_head_t dead_wait;	/* gone or failed: no op will come back */
 
 	struct mutex ctx_lock;
-	struct list_head ctxs;
+	struct xarray ctxs;		/* open files, by protection domain */
+	u32 next_domain;
 };
 
 /* An open file */
 struct pindma_ctx {
 	struct pindma_dev *pd;
-	struct list_head list;		/* in pd->ctxs */
+	u32 domain;			/* protection domain, never 0 */
 	struct xarray mrs;		/* struct pindma_mr, by key */
 	struct mutex mr_lock;		/* dereg against use of an mr */
-	/* Under the lock of the I/O queue: */
-	struct list_head pending;	/* posted */
-	struct list_head completed;	/* to be reaped */
-	unsigned int num_ops;		/* on both lists */
+
+	struct mutex post_lock;		/* posted, ops */
+	struct mutex reap_lock;		/* reaped */
+	spinlock_t lock;		/* completed, eventfd; inside a queue's */
 	struct eventfd_ctx *eventfd;
 	wait_queue_head_t wait;
+	/*
+	 * Each only grows, and none overtakes the one before. Completions from
+	 * reaped to completed stand in a ring; as no more than PINDMA_MAX_OPS
+	 * are posted and not reaped, it cannot overflow.
+	 */
+	u32 posted, completed, reaped;
+	struct pindma_completion completions[PINDMA_MAX_OPS];
+	struct pindma_op ops[PINDMA_BATCH];	/* copied, to be posted */
 };
 
 struct pindma_mr {
 	struct pindma_dev *pd;
 	u32 key;
+	u32 domain;
 	u32 pin_mode;			/* PINDMA_PIN_* */
 	u32 flags;			/* PINDMA_MR_* */
 	unsigned long addr;
@@ -118,21 +139,29 @@ struct pindma_mr {
 
 /* pindma_drv.c */
 void pindma_dev_put(struct pindma_dev *pd);
+void pindma_dev_reset(struct pindma_dev *pd);
 void pindma_dev_fail(struct pindma_dev *pd, const char *why);
 int pindma_dev_status(struct pindma_dev *pd);
-void pindma_dev_mark(struct pindma_dev *pd, u64 value);
+u64 pindma_dev_read64(struct pindma_dev *pd, u32 reg);
+void pindma_dev_write64(struct pindma_dev *pd, u32 reg, u64 value);
+
+/* pindma_irq.c */
+int pindma_irq_init(struct pindma_dev *pd);
+void pindma_irq_free(struct pindma_dev *pd);
 
 /* pindma_queue.c */
 int pindma_queue_init(struct pindma_dev *pd, int nr);
 void pindma_queue_free(struct pindma_queue *q);
 void pindma_queue_flush(struct pindma_queue *q);
-irqreturn_t pindma_queue_irq(int irq, void *data);
-int pindma_queue_post(struct pindma_ctx *ctx, const struct pindma_op *op);
-void pindma_queue_disown(struct pindma_ctx *ctx);
+void pindma_queue_scan(struct pindma_queue *q);
+int pindma_queue_post(struct pindma_queue *q, struct pindma_ctx *ctx,
+		      const struct pindma_op *ops, unsigned int nr);
+void pindma_queue_disown(struct pindma_queue *q, struct pindma_ctx *ctx);
+void pindma_queue_mark(struct pindma_queue *q, u64 value);
 int pindma_queue_admin(struct pindma_dev *pd, struct pindma_sqe *sqe);
 
 /* pindma_mr.c */
-struct pindma_mr *pindma_mr_create(struct pindma_dev *pd,
+struct pindma_mr *pindma_mr_create(struct pindma_dev *pd, u32 domain,
 				   const struct pindma_reg_mr *arg);
 void pindma_mr_destroy(struct pindma_mr *mr);
 void pindma_mr_page_info(struct pindma_mr *mr, unsigned long n,

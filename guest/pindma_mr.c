@@ -146,6 +146,7 @@ static int pindma_mr_register(struct pindma_mr *mr)
 		.key	= cpu_to_le32(mr->key),
 		.offset	= cpu_to_le64(offset_in_page(mr->addr)),
 		.len	= cpu_to_le64(mr->len),
+		.pd	= cpu_to_le32(mr->domain),
 	};
 	struct sg_dma_page_iter iter;
 	unsigned long n = 0;
@@ -205,7 +206,7 @@ static void pindma_mr_put_key(struct pindma_mr *mr)
 }
 
 /* The caller has checked the flags and holds gone_sem. */
-struct pindma_mr *pindma_mr_create(struct pindma_dev *pd,
+struct pindma_mr *pindma_mr_create(struct pindma_dev *pd, u32 domain,
 				   const struct pindma_reg_mr *arg)
 {
 	struct pindma_mr *mr;
@@ -219,6 +220,7 @@ struct pindma_mr *pindma_mr_create(struct pindma_dev *pd,
 	if (!mr)
 		return ERR_PTR(-ENOMEM);
 	mr->pd = pd;
+	mr->domain = domain;
 	mr->pin_mode = arg->pin_mode;
 	mr->flags = arg->flags;
 	mr->addr = arg->addr;
@@ -267,7 +269,8 @@ err_free:
 void pindma_mr_destroy(struct pindma_mr *mr)
 {
 	pindma_mr_deregister(mr);
-	pindma_dev_mark(mr->pd, PINDMA_MARK_UNPIN | mr->key);
+	pindma_queue_mark(&mr->pd->queues[PINDMA_QUEUE_ADMIN],
+			  PINDMA_MARK_UNPIN | mr->key);
 	pindma_mr_unmap(mr);
 	pindma_mr_unpin(mr);
 	pindma_mr_uncharge(mr);

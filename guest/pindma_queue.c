@@ -1,26 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Ops: from the caller into the submission ring, from the completion ring to
- * whoever waits. Queue 0 has the admin commands of the driver itself, queue 1
- * the ops of all files.
+ * Ops: from the caller into a submission ring, from the completion ring to
+ * whoever waits. Queue 0 has the admin commands of the driver itself, the others
+ * are channels with the ops of all files.
  */
 #include <linux/dma-mapping.h>
-#include <linux/interrupt.h>
-#include <linux/slab.h>
+#include <linux/eventfd.h>
 
 #include "pindma_compat.h"
 #include "pindma_drv.h"
 
 /*
- * How long an admin command may take. The device needs microseconds; the rest
- * is for a host that does not let QEMU run.
+ * How long an admin command may take, in tries. The device needs microseconds;
+ * the rest is for a host that does not let QEMU run.
  */
-#define PINDMA_ADMIN_TIMEOUT	(10 * HZ)
+#define PINDMA_ADMIN_TRIES	10
+#define PINDMA_ADMIN_TRY	HZ
 
-static void pindma_queue_write_addr(struct pindma_queue *q, u32 reg, u64 addr)
+/* Flags and fields that make an op wait */
+#define PINDMA_WAITS		(PINDMA_SQE_NOT_BEFORE | PINDMA_SQE_ON_MARK)
+
+static void pindma_queue_write64(struct pindma_queue *q, u32 reg, u64 value)
 {
-	writel(lower_32_bits(addr), q->regs + reg);
-	writel(upper_32_bits(addr), q->regs + reg + 4);
+	pindma_dev_write64(q->pd, q->regs - q->pd->regs + reg, value);
 }
 
 int pindma_queue_init(struct pindma_dev *pd, int nr)
@@ -28,12 +30,15 @@ int pindma_queue_init(struct pindma_dev *pd, int nr)
 	struct pindma_queue *q = &pd->queues[nr];
 	struct device *dev = &pd->pdev->dev;
 
-	BUILD_BUG_ON(sizeof(*q->sq) != 64 || sizeof(*q->cq) != 32);
+	BUILD_BUG_ON(sizeof(*q->sq) != 128 || sizeof(*q->cq) != 32);
 	q->pd = pd;
 	q->nr = nr;
 	q->regs = pd->regs + PINDMA_QUEUE_REGS(nr);
+	q->db = pd->regs + PINDMA_DB(nr);
 	q->phase = 1;
 	spin_lock_init(&q->lock);
+	for (q->num_free = 0; q->num_free < PINDMA_MAX_REQS; q->num_free++)
+		q->free[q->num_free] = q->num_free;
 	/* Page aligned: dma_alloc_coherent() never gives less than a page. */
 	q->sq = dma_alloc_coherent(dev, PINDMA_ENTRIES * sizeof(*q->sq),
 				   &q->sq_dma, GFP_KERNEL);
@@ -43,9 +48,11 @@ int pindma_queue_init(struct pindma_dev *pd, int nr)
 		pindma_queue_free(q);
 		return -ENOMEM;
 	}
-	pindma_queue_write_addr(q, PINDMA_QUEUE_SQ_ADDR, q->sq_dma);
-	pindma_queue_write_addr(q, PINDMA_QUEUE_CQ_ADDR, q->cq_dma);
+	pindma_queue_write64(q, PINDMA_QUEUE_SQ_ADDR, q->sq_dma);
+	pindma_queue_write64(q, PINDMA_QUEUE_CQ_ADDR, q->cq_dma);
 	writel(PINDMA_ENTRIES, q->regs + PINDMA_QUEUE_ENTRIES);
+	/* Each sqe says which domain it belongs to. */
+	writel(0, q->regs + PINDMA_QUEUE_PD);
 	writel(1, q->regs + PINDMA_QUEUE_ENABLE);
 	return 0;
 }
@@ -65,52 +72,216 @@ void pindma_queue_free(struct pindma_queue *q)
 	q->cq = NULL;
 }
 
-/* Put an sqe into the ring. -EAGAIN: too many on their way. */
-static int pindma_queue_push(struct pindma_queue *q, struct pindma_req *req,
-			     struct pindma_sqe *sqe)
+/* ---------------------------------------------------------- to the device */
+
+/* Put an sqe into the ring, where room is. Ring the doorbell afterwards. */
+static void pindma_queue_push(struct pindma_queue *q, struct pindma_ctx *ctx,
+			      u64 user_data, struct pindma_sqe *sqe)
 {
-	unsigned int slot = 0;
+	unsigned int slot = q->free[--q->num_free];
 
 	lockdep_assert_held(&q->lock);
-	if (READ_ONCE(q->pd->failed))
-		return -EIO;
-	if (q->num_reqs == PINDMA_ENTRIES - 1)
-		return -EAGAIN;
-	while (q->reqs[slot])
-		slot++;
-	q->reqs[slot] = req;
-	q->num_reqs++;
-
-	/* The tag finds the slot again and still is unique for ages. */
-	req->result.tag = ++q->next_tag * PINDMA_ENTRIES + slot;
-	req->opcode = sqe->opcode;
-	sqe->tag = cpu_to_le64(req->result.tag);
+	/* The tag finds the slot again, is never 0, and unique for ages. */
+	q->reqs[slot] = (struct pindma_req) {
+		.tag = ++q->generation * PINDMA_ENTRIES + slot,
+		.user_data = user_data,
+		.ctx = ctx,
+	};
+	sqe->tag = cpu_to_le64(q->reqs[slot].tag);
 	q->sq[q->sq_tail] = *sqe;
 	q->sq_tail = (q->sq_tail + 1) % PINDMA_ENTRIES;
-	dma_wmb();	/* the device must see the sqe before the doorbell */
-	writel(q->sq_tail, q->regs + PINDMA_QUEUE_SQ_TAIL);
+}
+
+static void pindma_queue_ring(struct pindma_queue *q)
+{
+	dma_wmb();	/* the device must see the sqes before the doorbell */
+	writel(q->sq_tail, q->db + PINDMA_DB_SQ_TAIL);
+}
+
+/*
+ * STOP names an op by its user_data; the device wants its tag. If there is none
+ * the device says so: no op has the tag 0.
+ */
+static u64 pindma_queue_find(struct pindma_queue *q, struct pindma_ctx *ctx,
+			     u64 user_data)
+{
+	unsigned int slot;
+
+	for (slot = 0; slot < PINDMA_MAX_REQS; slot++)
+		if (q->reqs[slot].tag && q->reqs[slot].ctx == ctx &&
+		    q->reqs[slot].user_data == user_data)
+			return q->reqs[slot].tag;
 	return 0;
 }
 
-/* Hand the result to whoever posted the op. */
-static void pindma_queue_finish(struct pindma_queue *q, unsigned int slot)
+static bool pindma_op_ok(const struct pindma_op *op)
 {
-	struct pindma_req *req = q->reqs[slot];
+	if (op->opcode > PINDMA_OP_CMP_SWAP || op->reserved0 ||
+	    memchr_inv(op->reserved, 0, sizeof(op->reserved)))
+		return false;
+	/* The end of a file ends what uses its mrs, and nothing else. */
+	return (op->opcode != PINDMA_OP_NOP && op->opcode != PINDMA_OP_STOP) ||
+	       !(op->flags & PINDMA_WAITS || op->delay);
+}
+
+static void pindma_queue_push_op(struct pindma_queue *q, struct pindma_ctx *ctx,
+				 const struct pindma_op *op)
+{
+	u64 value = op->opcode == PINDMA_OP_STOP ?
+		    pindma_queue_find(q, ctx, op->value) : op->value;
+	struct pindma_sqe sqe = {
+		.opcode		= op->opcode,
+		.mode		= op->mode,
+		.flags		= cpu_to_le16(op->flags),
+		.key		= cpu_to_le32(op->mr),
+		.offset		= cpu_to_le64(op->offset),
+		.len		= cpu_to_le64(op->len),
+		.value		= cpu_to_le64(value),
+		.compare	= cpu_to_le64(op->compare),
+		.src_key	= cpu_to_le32(op->src_mr),
+		.rate		= cpu_to_le32(op->rate),
+		.src_offset	= cpu_to_le64(op->src_offset),
+		.seed		= cpu_to_le64(op->seed),
+		.when		= cpu_to_le64(op->when),
+		.delay		= cpu_to_le32(op->delay),
+		.pd		= cpu_to_le32(ctx->domain),
+	};
+
+	pindma_queue_push(q, ctx, op->user_data, &sqe);
+}
+
+/*
+ * How many ops from the first on are linked to each other, and all right? 0: they
+ * are not. The last one has no link: another file's op would hang on it.
+ */
+static unsigned int pindma_chain(const struct pindma_op *ops, unsigned int nr)
+{
+	unsigned int n;
+
+	for (n = 0; n < nr && pindma_op_ok(&ops[n]); n++)
+		if (!(ops[n].flags & PINDMA_SQE_LINK))
+			return n + 1;
+	return 0;
+}
+
+/*
+ * Post ops of a file, whole chains only. Returns how many, or else the error of
+ * the first. The device checks whether the mrs are the file's own. The caller
+ * holds post_lock.
+ */
+int pindma_queue_post(struct pindma_queue *q, struct pindma_ctx *ctx,
+		      const struct pindma_op *ops, unsigned int nr)
+{
+	unsigned int n = 0, room, chain;
+	int ret = 0;
+
+	/* Pairs with REAP: what it has made room for is copied out. */
+	room = smp_load_acquire(&ctx->reaped) + PINDMA_MAX_OPS - ctx->posted;
+	spin_lock_irq(&q->lock);
+	room = min(room, q->num_free);
+	/* The flush comes after this is set, and takes the lock. */
+	if (READ_ONCE(q->pd->failed))
+		ret = -EIO;
+	while (n < nr && !ret) {
+		chain = pindma_chain(ops + n, nr - n);
+		if (!chain)
+			ret = -EINVAL;
+		else if (n + chain > room)
+			ret = -EAGAIN;
+		else
+			while (chain--)
+				pindma_queue_push_op(q, ctx, &ops[n++]);
+	}
+	if (n)
+		pindma_queue_ring(q);
+	spin_unlock_irq(&q->lock);
+	ctx->posted += n;
+	return n ? n : ret;
+}
+
+/*
+ * Write a mark into the journal. Ops that wait for it are performed meanwhile,
+ * by the store. The lock is for 32-bit kernels: two marks must not mix.
+ */
+void pindma_queue_mark(struct pindma_queue *q, u64 value)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&q->lock, flags);
+	pindma_dev_write64(q->pd, PINDMA_DB(q->nr) + PINDMA_DB_MARK, value);
+	spin_unlock_irqrestore(&q->lock, flags);
+}
+
+/* -------------------------------------------------------- from the device */
+
+/* Hand the result to whoever posted the op. */
+static void pindma_queue_finish(struct pindma_queue *q, unsigned int slot,
+				u64 result, u64 seq, u16 status)
+{
+	struct pindma_req *req = &q->reqs[slot];
 	struct pindma_ctx *ctx = req->ctx;
 
 	lockdep_assert_held(&q->lock);
-	q->reqs[slot] = NULL;
-	q->num_reqs--;
-	if (req->done) {
-		complete(req->done);
-	} else if (!ctx) {
-		kfree(req);
-	} else {
-		list_move_tail(&req->list, &ctx->completed);
-		wake_up_interruptible(&ctx->wait);
+	if (q->nr == PINDMA_QUEUE_ADMIN) {
+		q->pd->admin_status = status;
+		complete(&q->pd->admin_done);
+	} else if (ctx) {
+		spin_lock(&ctx->lock);
+		ctx->completions[ctx->completed % PINDMA_MAX_OPS] =
+			(struct pindma_completion) {
+				.user_data = req->user_data,
+				.result = result,
+				.seq = seq,
+				.tag = req->tag,
+				.status = status,
+				.channel = q->nr - PINDMA_QUEUE_IO,
+			};
+		/* Pairs with REAP and poll(): first what it says, then it. */
+		smp_store_release(&ctx->completed, ctx->completed + 1);
 		if (ctx->eventfd)
 			eventfd_signal(ctx->eventfd);
+		spin_unlock(&ctx->lock);
+		if (wq_has_sleeper(&ctx->wait))
+			wake_up_interruptible(&ctx->wait);
 	}
+	req->tag = 0;
+	q->free[q->num_free++] = slot;
+}
+
+/* Fetch what the device has completed, if anything. */
+void pindma_queue_scan(struct pindma_queue *q)
+{
+	u32 head;
+	unsigned long flags;
+	struct pindma_cqe *cqe;
+	unsigned int slot;
+	u64 tag;
+
+	spin_lock_irqsave(&q->lock, flags);
+	head = q->cq_head;
+	for (;;) {
+		cqe = &q->cq[q->cq_head];
+		if (le16_to_cpu(READ_ONCE(cqe->phase)) != q->phase)
+			break;
+		dma_rmb();	/* the phase first, then the rest */
+		tag = le64_to_cpu(cqe->tag);
+		slot = tag % PINDMA_ENTRIES;
+		if (slot < PINDMA_MAX_REQS && q->reqs[slot].tag == tag && tag)
+			pindma_queue_finish(q, slot, le64_to_cpu(cqe->result),
+					    le64_to_cpu(cqe->seq),
+					    le16_to_cpu(cqe->status));
+		else
+			dev_err_ratelimited(&q->pd->pdev->dev,
+					    "queue %d: completion of unknown op 0x%llx\n",
+					    q->nr, tag);
+		q->cq_head = (q->cq_head + 1) % PINDMA_ENTRIES;
+		if (!q->cq_head)
+			q->phase ^= 1;
+	}
+	/* Under the lock: the room in the ring is given before it is used. */
+	if (q->cq_head != head)
+		writel(q->cq_head, q->db + PINDMA_DB_CQ_HEAD);
+	spin_unlock_irqrestore(&q->lock, flags);
 }
 
 /* After a reset: nothing that is on its way will be completed any more. */
@@ -120,134 +291,43 @@ void pindma_queue_flush(struct pindma_queue *q)
 	unsigned int slot;
 
 	spin_lock_irqsave(&q->lock, flags);
-	for (slot = 0; slot < PINDMA_ENTRIES; slot++) {
-		if (!q->reqs[slot])
-			continue;
-		q->reqs[slot]->result.status = PINDMA_ST_ABORTED;
-		pindma_queue_finish(q, slot);
-	}
+	for (slot = 0; slot < PINDMA_MAX_REQS; slot++)
+		if (q->reqs[slot].tag)
+			pindma_queue_finish(q, slot, 0, 0, PINDMA_ST_ABORTED);
 	spin_unlock_irqrestore(&q->lock, flags);
 }
 
-irqreturn_t pindma_queue_irq(int irq, void *data)
+/* The file is going away: forget its completions to come. */
+void pindma_queue_disown(struct pindma_queue *q, struct pindma_ctx *ctx)
 {
-	struct pindma_queue *q = data;
-	irqreturn_t ret = IRQ_NONE;
-	struct pindma_cqe *cqe;
-	struct pindma_req *req;
 	unsigned int slot;
-	u64 tag;
-
-	spin_lock(&q->lock);
-	for (;;) {
-		cqe = &q->cq[q->cq_head];
-		if (le16_to_cpu(READ_ONCE(cqe->phase)) != q->phase)
-			break;
-		dma_rmb();	/* the phase first, then the rest */
-		tag = le64_to_cpu(cqe->tag);
-		slot = tag % PINDMA_ENTRIES;
-		req = q->reqs[slot];
-		if (req && req->result.tag == tag) {
-			req->result.result = le64_to_cpu(cqe->result);
-			req->result.seq = le64_to_cpu(cqe->seq);
-			req->result.status = le16_to_cpu(cqe->status);
-			pindma_queue_finish(q, slot);
-		} else {
-			dev_err_ratelimited(&q->pd->pdev->dev,
-					    "queue %d: completion of unknown op 0x%llx\n",
-					    q->nr, tag);
-		}
-		q->cq_head = (q->cq_head + 1) % PINDMA_ENTRIES;
-		if (!q->cq_head)
-			q->phase ^= 1;
-		ret = IRQ_HANDLED;
-	}
-	if (ret == IRQ_HANDLED)
-		writel(q->cq_head, q->regs + PINDMA_QUEUE_CQ_HEAD);
-	spin_unlock(&q->lock);
-	return ret;
-}
-
-/* STOP names a hammer by its user_data; the device wants its tag. */
-static int pindma_queue_find_hammer(struct pindma_ctx *ctx, u64 user_data,
-				    u64 *tag)
-{
-	struct pindma_req *req;
-
-	list_for_each_entry(req, &ctx->pending, list) {
-		if (req->opcode == PINDMA_OP_HAMMER &&
-		    req->result.user_data == user_data) {
-			*tag = req->result.tag;
-			return 0;
-		}
-	}
-	return -ENOENT;
-}
-
-/*
- * Post an op of a file. The caller has checked that the mrs are the file's
- * own; should they go away before the device gets there, it says BAD_KEY.
- */
-int pindma_queue_post(struct pindma_ctx *ctx, const struct pindma_op *op)
-{
-	struct pindma_queue *q = &ctx->pd->queues[PINDMA_QUEUE_IO];
-	struct pindma_sqe sqe = {
-		.opcode		= op->opcode,
-		.mode		= op->mode,
-		.key		= cpu_to_le32(op->mr),
-		.offset		= cpu_to_le64(op->offset),
-		.len		= cpu_to_le64(op->len),
-		.value		= cpu_to_le64(op->value),
-		.src_key	= cpu_to_le32(op->src_mr),
-		.rate		= cpu_to_le32(op->rate),
-		.src_offset	= cpu_to_le64(op->src_offset),
-		.seed		= cpu_to_le64(op->seed),
-	};
-	struct pindma_req *req = kzalloc(sizeof(*req), GFP_KERNEL_ACCOUNT);
-	int ret = 0;
-	u64 tag;
-
-	if (!req)
-		return -ENOMEM;
-	req->ctx = ctx;
-	req->result.user_data = op->user_data;
 
 	spin_lock_irq(&q->lock);
-	if (op->opcode == PINDMA_OP_STOP) {
-		ret = pindma_queue_find_hammer(ctx, op->value, &tag);
-		if (!ret)
-			sqe.value = cpu_to_le64(tag);
-	}
-	if (!ret && ctx->num_ops >= PINDMA_MAX_OPS)
-		ret = -EAGAIN;
-	if (!ret)
-		ret = pindma_queue_push(q, req, &sqe);
-	if (!ret) {
-		list_add_tail(&req->list, &ctx->pending);
-		ctx->num_ops++;
-	}
+	for (slot = 0; slot < PINDMA_MAX_REQS; slot++)
+		if (q->reqs[slot].ctx == ctx)
+			q->reqs[slot].ctx = NULL;
 	spin_unlock_irq(&q->lock);
-	if (ret)
-		kfree(req);
-	return ret;
 }
 
-/* The file is going away: forget its completions, now and to come. */
-void pindma_queue_disown(struct pindma_ctx *ctx)
-{
-	struct pindma_queue *q = &ctx->pd->queues[PINDMA_QUEUE_IO];
-	struct pindma_req *req, *next;
-	LIST_HEAD(dead);
+/* --------------------------------------------------------- admin commands */
 
-	spin_lock_irq(&q->lock);
-	list_for_each_entry_safe(req, next, &ctx->pending, list) {
-		list_del_init(&req->list);
-		req->ctx = NULL;
+/* Its interrupt may be lost: then the ring has the answer. */
+static bool pindma_admin_wait(struct pindma_queue *q)
+{
+	unsigned int tries = PINDMA_ADMIN_TRIES;
+
+	while (tries--) {
+		if (wait_for_completion_timeout(&q->pd->admin_done,
+						PINDMA_ADMIN_TRY))
+			return true;
+		pindma_queue_scan(q);
+		if (!try_wait_for_completion(&q->pd->admin_done))
+			continue;
+		dev_warn_ratelimited(&q->pd->pdev->dev,
+				     "an admin command was completed without an interrupt\n");
+		return true;
 	}
-	list_splice_init(&ctx->completed, &dead);
-	spin_unlock_irq(&q->lock);
-	list_for_each_entry_safe(req, next, &dead, list)
-		kfree(req);
+	return false;
 }
 
 /*
@@ -258,24 +338,30 @@ void pindma_queue_disown(struct pindma_ctx *ctx)
 int pindma_queue_admin(struct pindma_dev *pd, struct pindma_sqe *sqe)
 {
 	struct pindma_queue *q = &pd->queues[PINDMA_QUEUE_ADMIN];
-	DECLARE_COMPLETION_ONSTACK(done);
-	struct pindma_req req = { .done = &done };
-	int ret;
+	int ret = 0;
+	u16 status;
 
 	mutex_lock(&pd->admin_lock);
+	reinit_completion(&pd->admin_done);
 	spin_lock_irq(&q->lock);
-	ret = pindma_queue_push(q, &req, sqe);
-	spin_unlock_irq(&q->lock);
-	if (!ret && !wait_for_completion_timeout(&done, PINDMA_ADMIN_TIMEOUT)) {
-		pindma_dev_fail(pd, "an admin command got no answer");
-		/* The flush, or a late interrupt before it, completed @done. */
-		wait_for_completion(&done);
+	if (READ_ONCE(pd->failed)) {
+		ret = -EIO;
+	} else {
+		pindma_queue_push(q, NULL, 0, sqe);
+		pindma_queue_ring(q);
 	}
+	spin_unlock_irq(&q->lock);
+	if (!ret && !pindma_admin_wait(q)) {
+		pindma_dev_fail(pd, "an admin command got no answer");
+		/* The flush, or a late interrupt before it, completed it. */
+		wait_for_completion(&pd->admin_done);
+	}
+	status = pd->admin_status;
 	mutex_unlock(&pd->admin_lock);
 	if (ret)
 		return ret;
 
-	switch (req.result.status) {
+	switch (status) {
 	case PINDMA_ST_OK:
 		return 0;
 	case PINDMA_ST_NO_SPACE:

@@ -6,6 +6,7 @@
 #include <linux/capability.h>
 #include <linux/eventfd.h>
 #include <linux/fs.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/nospec.h>
 #include <linux/poll.h>
@@ -28,8 +29,20 @@ static int pindma_ioctl_info(struct pindma_ctx *ctx, void *arg)
 		.max_mrs	 = pd->max_mrs,
 		.max_pages	 = pd->max_pages,
 		.max_ops	 = PINDMA_MAX_OPS,
+		.max_chain	 = PINDMA_BATCH,
+		.num_channels	 = PINDMA_CHANNELS,
 		.journal_entries = pd->journal_entries,
+		.dma_bits	 = pd->dma_bits,
+		.irq_mode	 = pd->irq_mode,
+		.fault		 = readl(pd->regs + PINDMA_REG_FAULT),
+		.fault_hits	 = pindma_dev_read64(pd, PINDMA_REG_FAULT_HITS),
+		.time		 = pindma_dev_read64(pd, PINDMA_REG_TIME),
+		.journal_lost	 = pindma_dev_read64(pd,
+						     PINDMA_REG_JOURNAL_LOST),
+		.stale		 = pindma_dev_read64(pd, PINDMA_REG_STALE),
 	};
+	if (capable(CAP_SYS_ADMIN))
+		info->stale_addr = pindma_dev_read64(pd, PINDMA_REG_STALE_ADDR);
 	return 0;
 }
 
@@ -44,7 +57,7 @@ static int pindma_ioctl_reg_mr(struct pindma_ctx *ctx, void *arg)
 	    reg->flags & ~(PINDMA_MR_FAST | PINDMA_MR_READONLY |
 			   PINDMA_MR_NODIRTY) || reg->mr)
 		return -EINVAL;
-	mr = pindma_mr_create(ctx->pd, reg);
+	mr = pindma_mr_create(ctx->pd, ctx->domain, reg);
 	if (IS_ERR(mr))
 		return PTR_ERR(mr);
 	/* Once it is in the table another thread may free it. */
@@ -69,104 +82,86 @@ static int pindma_ioctl_dereg_mr(struct pindma_ctx *ctx, void *arg)
 	return 0;
 }
 
-/* Does the file have the mr that an op names, if it names one? */
-static bool pindma_op_mr_ok(struct pindma_ctx *ctx, u32 key, bool wanted)
+/* NULL: there is no such channel. */
+static struct pindma_queue *pindma_channel(struct pindma_ctx *ctx, u32 channel)
 {
-	return wanted ? xa_load(&ctx->mrs, key) != NULL : !key;
-}
-
-static int pindma_post_one(struct pindma_ctx *ctx, const struct pindma_op *op)
-{
-	bool wants_mr = op->opcode != PINDMA_OP_NOP &&
-			op->opcode != PINDMA_OP_STOP;
-
-	if (op->opcode > PINDMA_OP_STOP || op->reserved)
-		return -EINVAL;
-	if (!pindma_op_mr_ok(ctx, op->mr, wants_mr) ||
-	    !pindma_op_mr_ok(ctx, op->src_mr, op->opcode == PINDMA_OP_COPY))
-		return -ENOENT;
-	return pindma_queue_post(ctx, op);
+	if (channel >= PINDMA_CHANNELS)
+		return NULL;
+	channel = array_index_nospec(channel, PINDMA_CHANNELS);
+	return &ctx->pd->queues[PINDMA_QUEUE_IO + channel];
 }
 
 static int pindma_ioctl_post(struct pindma_ctx *ctx, void *arg)
 {
 	struct pindma_post *post = arg;
+	struct pindma_queue *q = pindma_channel(ctx, post->channel);
 	struct pindma_op __user *ops = u64_to_user_ptr(post->ops);
-	struct pindma_op op;
-	u32 n;
+	u32 nr, n = 0;
 	int ret = 0;
 
-	for (n = 0; n < post->nr; n++) {
+	if (!q || post->reserved)
+		return -EINVAL;
+	mutex_lock(&ctx->post_lock);
+	while (n < post->nr) {
+		nr = min_t(u32, post->nr - n, PINDMA_BATCH);
 		ret = -EFAULT;
-		if (copy_from_user(&op, &ops[n], sizeof(op)))
+		if (copy_from_user(ctx->ops, &ops[n], nr * sizeof(*ops)))
 			break;
-		ret = pindma_post_one(ctx, &op);
-		if (ret)
+		/* A chain that does not end in this batch begins the next. */
+		ret = pindma_queue_post(q, ctx, ctx->ops, nr);
+		if (ret <= 0)
 			break;
+		n += ret;
 	}
+	mutex_unlock(&ctx->post_lock);
 	post->nr = n;
 	return n ? 0 : ret;
 }
 
-static struct pindma_req *pindma_next_completed(struct pindma_ctx *ctx)
+/* Copy out what stands in the ring of completions, without a turn of it. */
+static int pindma_reap_some(struct pindma_ctx *ctx,
+			    struct pindma_completion __user *to, u32 nr)
 {
-	struct pindma_queue *q = &ctx->pd->queues[PINDMA_QUEUE_IO];
-	struct pindma_req *req;
+	u32 first = ctx->reaped % PINDMA_MAX_OPS, n;
+	size_t left;
 
-	spin_lock_irq(&q->lock);
-	req = list_first_entry_or_null(&ctx->completed, struct pindma_req,
-				       list);
-	if (req)
-		list_del(&req->list);
-	spin_unlock_irq(&q->lock);
-	return req;
-}
-
-/* Delivered, or else to be there again for the next call. */
-static void pindma_put_completed(struct pindma_ctx *ctx, struct pindma_req *req,
-				 bool delivered)
-{
-	struct pindma_queue *q = &ctx->pd->queues[PINDMA_QUEUE_IO];
-
-	spin_lock_irq(&q->lock);
-	if (delivered)
-		ctx->num_ops--;
-	else
-		list_add(&req->list, &ctx->completed);
-	spin_unlock_irq(&q->lock);
-	if (delivered)
-		kfree(req);
-	else
-		wake_up_interruptible(&ctx->wait);
+	/* Pairs with pindma_queue_finish(). */
+	n = smp_load_acquire(&ctx->completed) - ctx->reaped;
+	n = min3(n, nr, PINDMA_MAX_OPS - first);
+	if (!n)
+		return 0;
+	left = copy_to_user(to, &ctx->completions[first], n * sizeof(*to));
+	/* What did not get there entirely stays here. */
+	n -= DIV_ROUND_UP(left, sizeof(*to));
+	/* Pairs with pindma_queue_post(): they may be overwritten now. */
+	smp_store_release(&ctx->reaped, ctx->reaped + n);
+	return n ?: -EFAULT;
 }
 
 static int pindma_ioctl_reap(struct pindma_ctx *ctx, void *arg)
 {
 	struct pindma_reap *reap = arg;
 	struct pindma_completion __user *to = u64_to_user_ptr(reap->completions);
-	struct pindma_req *req;
-	bool fault = false;
 	u32 n = 0;
+	int ret;
 
-	while (n < reap->nr && !fault) {
-		req = pindma_next_completed(ctx);
-		if (!req)
-			break;
-		fault = copy_to_user(&to[n], &req->result, sizeof(req->result));
-		pindma_put_completed(ctx, req, !fault);
-		n += !fault;
-	}
+	mutex_lock(&ctx->reap_lock);
+	do {
+		ret = pindma_reap_some(ctx, to + n, reap->nr - n);
+		if (ret > 0)
+			n += ret;
+	} while (ret > 0);
+	mutex_unlock(&ctx->reap_lock);
 	reap->nr = n;
 	if (n)
 		return 0;
 	/* What there is can still be had from a device that is dead. */
-	return fault ? -EFAULT : pindma_dev_status(ctx->pd);
+	return ret ?: pindma_dev_status(ctx->pd);
 }
 
 static int pindma_ioctl_eventfd(struct pindma_ctx *ctx, void *arg)
 {
 	struct pindma_eventfd *efd = arg;
-	struct pindma_queue *q = &ctx->pd->queues[PINDMA_QUEUE_IO];
 	struct eventfd_ctx *new = NULL;
 
 	if (efd->fd < -1)
@@ -176,9 +171,9 @@ static int pindma_ioctl_eventfd(struct pindma_ctx *ctx, void *arg)
 		if (IS_ERR(new))
 			return PTR_ERR(new);
 	}
-	spin_lock_irq(&q->lock);
+	spin_lock_irq(&ctx->lock);
 	swap(ctx->eventfd, new);
-	spin_unlock_irq(&q->lock);
+	spin_unlock_irq(&ctx->lock);
 	if (new)
 		eventfd_ctx_put(new);
 	return 0;
@@ -234,18 +229,6 @@ static bool pindma_journal_get(struct pindma_dev *pd, u64 seq,
 	return le64_to_cpu(entry->seq) == seq && le64_to_cpu(again) == seq;
 }
 
-static u64 pindma_journal_newest(struct pindma_dev *pd)
-{
-	u32 high, low;
-
-	/* Two halves, for 32-bit kernels: again if a carry came in between. */
-	do {
-		high = readl(pd->regs + PINDMA_REG_JOURNAL_SEQ + 4);
-		low = readl(pd->regs + PINDMA_REG_JOURNAL_SEQ);
-	} while (high != readl(pd->regs + PINDMA_REG_JOURNAL_SEQ + 4));
-	return (u64)high << 32 | low;
-}
-
 static int pindma_ioctl_journal(struct pindma_ctx *ctx, void *arg)
 {
 	struct pindma_journal *j = arg;
@@ -257,7 +240,7 @@ static int pindma_ioctl_journal(struct pindma_ctx *ctx, void *arg)
 
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
-	j->newest = pindma_journal_newest(pd);
+	j->newest = pindma_dev_read64(pd, PINDMA_REG_JOURNAL_SEQ);
 	if (j->newest > pd->journal_entries)
 		oldest = j->newest - pd->journal_entries + 1;
 	seq = max(j->first, oldest);
@@ -283,10 +266,33 @@ static int pindma_ioctl_journal(struct pindma_ctx *ctx, void *arg)
 static int pindma_ioctl_mark(struct pindma_ctx *ctx, void *arg)
 {
 	struct pindma_mark *mark = arg;
+	struct pindma_queue *q = pindma_channel(ctx, mark->channel);
 
-	if (mark->reserved || mark->value >= PINDMA_MARK_UNPIN)
+	if (!q || mark->value >= PINDMA_MARK_UNPIN)
 		return -EINVAL;
-	pindma_dev_mark(ctx->pd, mark->value);
+	pindma_queue_mark(q, mark->value);
+	return 0;
+}
+
+static int pindma_ioctl_fault(struct pindma_ctx *ctx, void *arg)
+{
+	struct pindma_fault *fault = arg;
+	struct pindma_dev *pd = ctx->pd;
+
+	if (!capable(CAP_SYS_RAWIO))
+		return -EPERM;
+	if (fault->kind >= PINDMA_NUM_FAULTS || fault->reserved ||
+	    fault->queues >> PINDMA_NUM_QUEUES ||
+	    (fault->kind != PINDMA_FAULT_NONE && !fault->queues))
+		return -EINVAL;
+	mutex_lock(&pd->fault_lock);
+	writel(fault->queues, pd->regs + PINDMA_REG_FAULT_QUEUES);
+	writel(fault->skip, pd->regs + PINDMA_REG_FAULT_SKIP);
+	writel(fault->count, pd->regs + PINDMA_REG_FAULT_COUNT);
+	pindma_dev_write64(pd, PINDMA_REG_FAULT_ARG, fault->arg);
+	pindma_dev_write64(pd, PINDMA_REG_FAULT_DELAY, fault->delay);
+	writel(fault->kind, pd->regs + PINDMA_REG_FAULT);	/* arms it */
+	mutex_unlock(&pd->fault_lock);
 	return 0;
 }
 
@@ -304,6 +310,7 @@ static const struct pindma_ioctl {
 	{ PINDMA_IOC_PAGES, pindma_ioctl_pages },
 	{ PINDMA_IOC_JOURNAL, pindma_ioctl_journal },
 	{ PINDMA_IOC_MARK, pindma_ioctl_mark },
+	{ PINDMA_IOC_FAULT, pindma_ioctl_fault },
 };
 
 union pindma_arg {
@@ -317,6 +324,7 @@ union pindma_arg {
 	struct pindma_pages pages;
 	struct pindma_journal journal;
 	struct pindma_mark mark;
+	struct pindma_fault fault;
 };
 
 static long pindma_ioctl(struct file *file, unsigned int cmd,
@@ -361,15 +369,13 @@ static long pindma_ioctl(struct file *file, unsigned int cmd,
 static __poll_t pindma_poll(struct file *file, poll_table *wait)
 {
 	struct pindma_ctx *ctx = file->private_data;
-	struct pindma_queue *q = &ctx->pd->queues[PINDMA_QUEUE_IO];
 	__poll_t events = 0;
 
 	poll_wait(file, &ctx->wait, wait);
 	poll_wait(file, &ctx->pd->dead_wait, wait);
-	spin_lock_irq(&q->lock);
-	if (!list_empty(&ctx->completed))
+	smp_mb();	/* pairs with wq_has_sleeper() */
+	if (smp_load_acquire(&ctx->completed) != READ_ONCE(ctx->reaped))
 		events |= EPOLLIN | EPOLLRDNORM;
-	spin_unlock_irq(&q->lock);
 	if (pindma_dev_status(ctx->pd))
 		events |= EPOLLERR | EPOLLHUP;
 	return events;
@@ -380,20 +386,30 @@ static int pindma_open(struct inode *inode, struct file *file)
 	/* misc_open() has put it there, and the device cannot go meanwhile. */
 	struct pindma_dev *pd = container_of(file->private_data,
 					     struct pindma_dev, misc);
-	struct pindma_ctx *ctx = kzalloc(sizeof(*ctx), GFP_KERNEL_ACCOUNT);
+	struct pindma_ctx *ctx = kvzalloc(sizeof(*ctx), GFP_KERNEL_ACCOUNT);
+	int ret;
 
 	if (!ctx)
 		return -ENOMEM;
-	kref_get(&pd->ref);
 	ctx->pd = pd;
 	xa_init(&ctx->mrs);
 	mutex_init(&ctx->mr_lock);
-	INIT_LIST_HEAD(&ctx->pending);
-	INIT_LIST_HEAD(&ctx->completed);
+	mutex_init(&ctx->post_lock);
+	mutex_init(&ctx->reap_lock);
+	spin_lock_init(&ctx->lock);
 	init_waitqueue_head(&ctx->wait);
-	mutex_lock(&pd->ctx_lock);
-	list_add_tail(&ctx->list, &pd->ctxs);
-	mutex_unlock(&pd->ctx_lock);
+	/*
+	 * The next number after the last one that is not in use: ops of a file
+	 * that was just closed may still be on their way.
+	 */
+	ret = xa_alloc_cyclic(&pd->ctxs, &ctx->domain, ctx,
+			      XA_LIMIT(1, U32_MAX), &pd->next_domain,
+			      GFP_KERNEL);
+	if (ret < 0) {
+		kvfree(ctx);
+		return ret;
+	}
+	kref_get(&pd->ref);
 	file->private_data = ctx;
 	return 0;
 }
@@ -416,19 +432,21 @@ static int pindma_release(struct inode *inode, struct file *file)
 {
 	struct pindma_ctx *ctx = file->private_data;
 	struct pindma_dev *pd = ctx->pd;
+	int nr;
 
 	/* Not at the same time as remove, which does the same for all files. */
 	down_read(&pd->gone_sem);
 	pindma_ctx_release_mrs(ctx);
-	pindma_queue_disown(ctx);
+	for (nr = PINDMA_QUEUE_IO; nr < PINDMA_NUM_QUEUES; nr++)
+		pindma_queue_disown(&pd->queues[nr], ctx);
 	up_read(&pd->gone_sem);
 	mutex_lock(&pd->ctx_lock);
-	list_del(&ctx->list);
+	xa_erase(&pd->ctxs, ctx->domain);
 	mutex_unlock(&pd->ctx_lock);
 	if (ctx->eventfd)
 		eventfd_ctx_put(ctx->eventfd);
 	xa_destroy(&ctx->mrs);
-	kfree(ctx);
+	kvfree(ctx);
 	pindma_dev_put(pd);
 	return 0;
 }

@@ -6,17 +6,24 @@
 
 #include "libpindma.h"
 
-int pindma_post(struct pindma *handle, const struct pindma_op *ops,
-		unsigned int nr)
+int pindma_post_on(struct pindma *handle, uint32_t channel,
+		   const struct pindma_op *ops, unsigned int nr)
 {
 	struct pindma_post arg = {
 		.size = sizeof(arg),
 		.nr = nr,
 		.ops = (uintptr_t)ops,
+		.channel = channel,
 	};
 	int ret = pindma_ioctl(handle, PINDMA_IOC_POST, &arg);
 
 	return ret ? ret : (int)arg.nr;
+}
+
+int pindma_post(struct pindma *handle, const struct pindma_op *ops,
+		unsigned int nr)
+{
+	return pindma_post_on(handle, 0, ops, nr);
 }
 
 int pindma_reap(struct pindma *handle, struct pindma_completion *completions,
@@ -83,7 +90,10 @@ const char *pindma_status_string(uint32_t status)
 		[PINDMA_ST_DMA_ERROR] = "DMA error",
 		[PINDMA_ST_ABORTED] = "aborted",
 		[PINDMA_ST_NO_SPACE] = "no space in the device",
-		[PINDMA_ST_NOT_FOUND] = "no such hammer",
+		[PINDMA_ST_NOT_FOUND] = "no such op",
+		[PINDMA_ST_CANCELED] = "canceled",
+		[PINDMA_ST_MISCOMPARE] = "miscompare",
+		[PINDMA_ST_STALE] = "page of a deregistered mr",
 	};
 
 	if (status >= ARRAY_SIZE(strings))

@@ -28,14 +28,61 @@ static int try_ioctl(struct test *t, unsigned long cmd, void *arg)
 		CHECK(t, try_ioctl(t, cmd, &arg_) == -(err));		\
 	} while (0)
 
+/* None of these is for a channel, or could end with the file. */
+static const struct pindma_op nops[] = {
+	{ .opcode = PINDMA_OP_NOP, .reserved0 = 1 },
+	{ .opcode = PINDMA_OP_NOP, .reserved = { [4] = 1 } },
+	{ .opcode = PINDMA_OP_NOP, .delay = 1 },
+	{ .opcode = PINDMA_OP_NOP, .flags = PINDMA_SQE_NOT_BEFORE },
+	{ .opcode = PINDMA_OP_NOP, .flags = PINDMA_SQE_ON_MARK },
+	{ .opcode = PINDMA_OP_NOP, .flags = PINDMA_SQE_LINK },
+	{ .opcode = PINDMA_OP_STOP, .delay = 1 },
+	{ .opcode = 0xff },
+};
+
+/* A chain is posted as a whole, or not at all. */
+static void chains(struct test *t, const struct pindma_info *info)
+{
+	struct pindma_completion c[256];
+	struct pindma_op op[256];
+	unsigned int i, max = info->max_chain;
+
+	memset(op, 0, sizeof(op));
+	for (i = 0; i < ARRAY_SIZE(op); i++)
+		op[i].flags = PINDMA_SQE_LINK;
+	CHECK(t, max > 1 && max < 128 && info->max_ops <= ARRAY_SIZE(op));
+	/* Too long, not ended, ended by something that is not known */
+	op[max].flags = 0;
+	CHECK(t, pindma_post(t->dev, op, max + 1) == -EINVAL);
+	CHECK(t, pindma_post(t->dev, op, max) == -EINVAL);
+	op[0].flags = 0;
+	CHECK(t, pindma_post(t->dev, op, max) == 1);
+	op[max].reserved0 = 1;
+	CHECK(t, pindma_post(t->dev, op, max + 1) == 1);
+	op[max].reserved0 = 0;
+	test_collect(t, c, 2);
+	/* As long as it may be, at an odd place; then there is no room for one. */
+	CHECK(t, pindma_post(t->dev, op, max + 1) == (int)max + 1);
+	test_collect(t, c, max + 1);
+	for (i = 0; i < info->max_ops - max + 1; i++)
+		CHECK(t, pindma_post(t->dev, op, 1) == 1);
+	CHECK(t, pindma_post(t->dev, op + 1, max) == -EAGAIN);
+	CHECK(t, pindma_post(t->dev, op + 2, max - 1) == (int)max - 1);
+	test_collect(t, c, info->max_ops);
+	for (i = 0; i < info->max_ops; i++)
+		CHECK(t, c[i].status == PINDMA_ST_OK);
+}
+
 static void bad_arguments(struct test *t)
 {
 	static const unsigned long cmds[] = {
 		PINDMA_IOC_INFO, PINDMA_IOC_REG_MR, PINDMA_IOC_DEREG_MR,
 		PINDMA_IOC_POST, PINDMA_IOC_REAP, PINDMA_IOC_EVENTFD,
 		PINDMA_IOC_PAGES, PINDMA_IOC_JOURNAL, PINDMA_IOC_MARK,
+		PINDMA_IOC_FAULT,
 	};
 	struct pindma_op op = { .opcode = PINDMA_OP_NOP };
+	struct pindma_info info;
 	uint32_t wrong[64] = { 4 };
 	uint64_t addr, end = -PAGE_SIZE;
 	unsigned int i;
@@ -80,27 +127,35 @@ static void bad_arguments(struct test *t)
 	REFUSES(t, ENOENT, PINDMA_IOC_DEREG_MR, struct pindma_dereg_mr, .mr = 0);
 	REFUSES(t, ENOENT, PINDMA_IOC_DEREG_MR, struct pindma_dereg_mr, .mr = 77);
 
-	/* POST: unknown op, reserved, an mr that is not there, bad pointer */
+	/* POST: unknown op, reserved, waiting without an mr, channel, pointer */
+	info = test_info(t);
 	REFUSES(t, EFAULT, PINDMA_IOC_POST, struct pindma_post, .nr = 1);
+	REFUSES(t, EINVAL, PINDMA_IOC_POST, struct pindma_post, .reserved = 1);
+	REFUSES(t, EINVAL, PINDMA_IOC_POST, struct pindma_post,
+		.channel = info.num_channels);
+	REFUSES(t, EINVAL, PINDMA_IOC_POST, struct pindma_post, .channel = -1u);
 	op.opcode = PINDMA_OP_REG_MR;
 	CHECK(t, pindma_post(t->dev, &op, 1) == -EINVAL);
-	op = (struct pindma_op){ .opcode = PINDMA_OP_NOP, .reserved = 1 };
-	CHECK(t, pindma_post(t->dev, &op, 1) == -EINVAL);
-	op = (struct pindma_op){ .opcode = PINDMA_OP_FILL, .mr = 1, .len = 1 };
-	CHECK(t, pindma_post(t->dev, &op, 1) == -ENOENT);
-	op = (struct pindma_op){ .opcode = PINDMA_OP_NOP, .mr = 1 };
-	CHECK(t, pindma_post(t->dev, &op, 1) == -ENOENT);
-	op = (struct pindma_op){ .opcode = PINDMA_OP_STOP, .value = 1 };
-	CHECK(t, pindma_post(t->dev, &op, 1) == -ENOENT);
+	for (i = 0; i < ARRAY_SIZE(nops); i++)
+		CHECK(t, pindma_post(t->dev, &nops[i], 1) == -EINVAL);
+	chains(t, &info);
 
 	REFUSES(t, EBADF, PINDMA_IOC_EVENTFD, struct pindma_eventfd, .fd = 999);
 	REFUSES(t, EBADF, PINDMA_IOC_EVENTFD, struct pindma_eventfd, .fd = -2);
 	REFUSES(t, EINVAL, PINDMA_IOC_EVENTFD, struct pindma_eventfd,
 		.fd = STDERR_FILENO);
 	REFUSES(t, ENOENT, PINDMA_IOC_PAGES, struct pindma_pages, .nr = 1);
-	REFUSES(t, EINVAL, PINDMA_IOC_MARK, struct pindma_mark, .reserved = 1);
+	REFUSES(t, EINVAL, PINDMA_IOC_MARK, struct pindma_mark,
+		.channel = info.num_channels);
 	REFUSES(t, EINVAL, PINDMA_IOC_MARK, struct pindma_mark,
 		.value = PINDMA_MARK_UNPIN);
+	REFUSES(t, EINVAL, PINDMA_IOC_FAULT, struct pindma_fault,
+		.kind = PINDMA_NUM_FAULTS, .queues = 2);
+	REFUSES(t, EINVAL, PINDMA_IOC_FAULT, struct pindma_fault,
+		.kind = PINDMA_FAULT_DROP);
+	REFUSES(t, EINVAL, PINDMA_IOC_FAULT, struct pindma_fault,
+		.kind = PINDMA_FAULT_DROP, .queues = 2u << info.num_channels);
+	REFUSES(t, EINVAL, PINDMA_IOC_FAULT, struct pindma_fault, .reserved = 1);
 	test_kept(t);
 }
 
@@ -165,9 +220,10 @@ static void memlock(struct test *t)
 	test_kept(t);
 }
 
-/* Frame numbers and the journal are not for everybody. */
+/* Frame numbers, the journal and faults are not for everybody. */
 static void privilege(struct test *t)
 {
+	struct pindma_fault none = { .kind = PINDMA_FAULT_NONE };
 	struct pindma_page page;
 	uint64_t first = 0;
 
@@ -179,6 +235,8 @@ static void privilege(struct test *t)
 	become_nobody(t);
 	CHECK(t, pindma_get_pages(t->dev, t->mr, 0, &page, 1) == -EPERM);
 	CHECK(t, pindma_read_journal(t->dev, &first, NULL, 0, NULL) == -EPERM);
+	CHECK(t, pindma_fault(t->dev, &none) == -EPERM);
+	CHECK(t, !test_info(t).stale_addr);
 	CHECK(t, !pindma_dereg_mr(t->dev, t->mr));
 	t->mr = 0;
 	test_kept(t);
@@ -274,7 +332,7 @@ const struct scenario driver_limits_scenarios[] = {
 		.run = memlock,
 	}, {
 		.name = "driver.privilege",
-		.promise = "frame numbers and the journal need CAP_SYS_ADMIN",
+		.promise = "frame numbers and the journal need CAP_SYS_ADMIN, faults CAP_SYS_RAWIO",
 		.run = privilege,
 	}, {
 		.name = "driver.readonly_mapping",

@@ -157,6 +157,74 @@ static void copy(struct test *t)
 	test_kept(t);
 }
 
+/* COMPARE with a pattern, or with another mr, tells the first byte that differs. */
+static void compare_at(struct test *t, struct pindma_op op, uint64_t len)
+{
+	const uint64_t at[] = { 0, len / 2, len - 1 };
+	struct pindma_completion c;
+	unsigned int i;
+
+	op.opcode = PINDMA_OP_COMPARE;
+	op.mr = t->mr;
+	op.len = len;
+	run_and_compare(t, op, len);
+	for (i = 0; len && i < ARRAY_SIZE(at); i++) {
+		uint8_t *byte = t->mem + op.offset + at[i];
+		/* The last bit of the first byte, then the first, one between */
+		uint8_t bit = 0x80 >> (i * 3);
+
+		*byte ^= bit;
+		/* What differs behind it does not matter. */
+		if (i == 1)
+			t->mem[op.offset + len - 1] ^= 1;
+		c = test_run_op(t, op);
+		if (c.status != PINDMA_ST_MISCOMPARE || c.result != at[i])
+			test_lost(t, "mode %u offset 0x%llx len 0x%llx: %s at 0x%llx, where byte 0x%llx differs",
+				  op.mode, (unsigned long long)op.offset,
+				  (unsigned long long)len,
+				  pindma_status_string(c.status),
+				  (unsigned long long)c.result,
+				  (unsigned long long)at[i]);
+		if (i == 1)
+			t->mem[op.offset + len - 1] ^= 1;
+		*byte ^= bit;
+	}
+}
+
+static void compare(struct test *t)
+{
+	uint32_t src_mr;
+	unsigned int i;
+	uint8_t *src;
+
+	setup(t);
+	src = malloc(MR_LEN + 100);
+	CHECK(t, src);
+	for (i = 0; i < MR_LEN + 100; i++)
+		src[i] = i * 11 + i / 113;
+	CHECK(t, !pindma_reg_mr(t->dev, src, MR_LEN + 100, PINDMA_PIN_LONGTERM,
+				PINDMA_MR_READONLY, &src_mr));
+	for (i = 0; i < ARRAY_SIZE(ranges); i++) {
+		uint64_t offset = ranges[i].offset, len = ranges[i].len, j;
+		uint64_t value = test_token(t);
+
+		memcpy(t->mem + offset, src + 7 * i, len);
+		memcpy(expected, t->mem, MR_LEN);
+		compare_at(t, (struct pindma_op){
+			.mode = PINDMA_COMPARE_MR, .offset = offset,
+			.src_mr = src_mr, .src_offset = 7 * i }, len);
+		for (j = 0; j < len; j++)
+			t->mem[offset + j] = pindma_pattern(value, j / 8) >>
+					     j % 8 * 8;
+		memcpy(expected, t->mem, MR_LEN);
+		compare_at(t, (struct pindma_op){
+			.mode = PINDMA_COMPARE_PATTERN, .offset = offset,
+			.value = value }, len);
+	}
+	test_check_surroundings(t);
+	test_kept(t);
+}
+
 static void bounds(struct test *t)
 {
 	static const struct {
@@ -173,6 +241,15 @@ static void bounds(struct test *t)
 		{ { .opcode = PINDMA_OP_HAMMER, .offset = 4, .len = 8 }, PINDMA_ST_BAD_FIELD },
 		{ { .opcode = PINDMA_OP_HAMMER, .offset = MR_LEN - 4, .len = 4 }, PINDMA_ST_BAD_FIELD },
 		{ { .opcode = PINDMA_OP_HAMMER, .offset = MR_LEN - 8, .len = 16 }, PINDMA_ST_BOUNDS },
+		{ { .opcode = PINDMA_OP_HAMMER, .mode = 4, .len = 8 }, PINDMA_ST_BAD_FIELD },
+		{ { .opcode = PINDMA_OP_COMPARE, .offset = MR_LEN - 8, .len = 9 }, PINDMA_ST_BOUNDS },
+		{ { .opcode = PINDMA_OP_COMPARE, .mode = 2, .len = 8 }, PINDMA_ST_BAD_FIELD },
+		{ { .opcode = PINDMA_OP_COMPARE, .len = 8, .src_mr = 1 }, PINDMA_ST_BAD_FIELD },
+		{ { .opcode = PINDMA_OP_COMPARE, .mode = PINDMA_COMPARE_MR, .len = 8 }, PINDMA_ST_BAD_KEY },
+		{ { .opcode = PINDMA_OP_FILL, .len = 8, .flags = 1u << 6 }, PINDMA_ST_BAD_FIELD },
+		{ { .opcode = PINDMA_OP_FILL, .len = 8, .when = 1 }, PINDMA_ST_BAD_FIELD },
+		{ { .opcode = PINDMA_OP_FILL, .len = 8, .when = 1,
+		    .flags = PINDMA_SQE_NOT_BEFORE | PINDMA_SQE_ON_MARK }, PINDMA_ST_BAD_FIELD },
 	};
 	struct pindma_op fill = { .opcode = PINDMA_OP_FILL, .len = 1 };
 	struct pindma_completion c;
@@ -204,7 +281,7 @@ static void completions(struct test *t)
 {
 	struct pindma_op nop = { .opcode = PINDMA_OP_NOP };
 	struct pollfd pfd = { .events = POLLIN };
-	struct pindma_completion c[256];
+	struct pindma_completion c[300];
 	struct pindma_info info;
 	struct pindma *other;
 	unsigned int i, n;
@@ -305,13 +382,16 @@ static void files(struct test *t)
 {
 	struct pindma_op read = { .opcode = PINDMA_OP_READ, .len = 8 };
 	long pinned = kernel_pinned_pages();
+	struct pindma_completion c;
 	struct pindma *other;
 	struct peer child;
 
 	setup(t);
 	CHECK(t, !pindma_open(NULL, &other));
 	read.mr = t->mr;
-	CHECK(t, pindma_post(other, &read, 1) == -ENOENT);
+	CHECK(t, pindma_post(other, &read, 1) == 1);
+	CHECK(t, pindma_wait(other, &c, 1, 10000) == 1 &&
+		 c.status == PINDMA_ST_BAD_KEY);
 	CHECK(t, pindma_dereg_mr(other, t->mr) == -ENOENT);
 	child = test_fork_peer(t, false);
 	CHECK(t, test_run_op(t, read).status == PINDMA_ST_OK);
@@ -337,7 +417,7 @@ static void dereg_aborts(struct test *t)
 	CHECK(t, pindma_wait(t->dev, &c, 1, 10000) == 1);
 	CHECK(t, c.user_data == hammer && c.status == PINDMA_ST_ABORTED &&
 		 c.result > 0);
-	CHECK(t, pindma_post(t->dev, &fill, 1) == -ENOENT);
+	CHECK(t, test_run_op(t, fill).status == PINDMA_ST_BAD_KEY);
 	CHECK(t, pindma_dereg_mr(t->dev, t->mr) == -ENOENT);
 	test_kept(t);
 }
@@ -355,6 +435,10 @@ const struct scenario driver_ops_scenarios[] = {
 		.name = "driver.copy",
 		.promise = "COPY moves bytes from one mr to another, at any alignment",
 		.run = copy,
+	}, {
+		.name = "driver.compare",
+		.promise = "COMPARE finds the first byte that differs from a pattern, or from another mr",
+		.run = compare,
 	}, {
 		.name = "driver.bounds",
 		.promise = "an op that leaves its mr, writes to a read-only one or makes no sense touches nothing",

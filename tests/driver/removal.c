@@ -3,41 +3,12 @@
  * The hardware goes away, or is held up, while it writes. To see it red: leave
  * out the reset in pindma_remove(), or the test of bus mastering in pindma.c.
  */
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "test.h"
-
-#define DRIVER	"/sys/bus/pci/drivers/pindma/"
-
-/* "0000:01:00.0" */
-static void find_device(struct test *t, char name[256])
-{
-	DIR *dir = opendir(DRIVER);
-	struct dirent *e;
-
-	*name = '\0';
-	while (dir && (e = readdir(dir)))
-		if (strchr(e->d_name, ':'))
-			strcpy(name, e->d_name);
-	if (dir)
-		closedir(dir);
-	CHECK(t, *name);
-}
-
-static void write_file(struct test *t, const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-
-	CHECK(t, fd >= 0);
-	CHECK(t, write(fd, text, strlen(text)) == (ssize_t)strlen(text));
-	close(fd);
-}
+#include "device.h"
 
 static bool stamps_go_on(struct test *t, unsigned int ms)
 {
@@ -73,7 +44,7 @@ static void unbind(struct test *t)
 	test_alloc(t);
 	test_open(t);
 	hammer = hammer_at_work(t, name);
-	write_file(t, DRIVER "unbind", name);
+	unbind_device(t, name);
 	CHECK(t, !stamps_go_on(t, 50));
 	CHECK(t, kernel_pinned_pages() == pinned);
 	pfd.fd = pindma_fd(t->dev);
@@ -85,26 +56,20 @@ static void unbind(struct test *t)
 	mr = t->mr;
 	t->mr = 0;
 
-	write_file(t, DRIVER "bind", name);
+	bind_device(t, name);
 	test_open(t);
 	test_check_unpinned(t, mr);
 	test_kept(t);
 }
 
 /* Bit 2 of the command register */
-static void set_bus_master(struct test *t, const char *name, bool on)
+static void set_bus_master(struct test *t, bool on)
 {
-	char path[512];
 	uint16_t command;
-	int fd;
 
-	snprintf(path, sizeof(path), DRIVER "%s/config", name);
-	fd = open(path, O_RDWR);
-	CHECK(t, fd >= 0);
-	CHECK(t, pread(fd, &command, 2, 4) == 2);
+	read_config(t, 4, &command, 2);
 	command = on ? command | 4 : command & ~4;
-	CHECK(t, pwrite(fd, &command, 2, 4) == 2);
-	close(fd);
+	write_config(t, 4, &command, 2);
 }
 
 static void bus_master(struct test *t)
@@ -116,10 +81,10 @@ static void bus_master(struct test *t)
 	test_alloc(t);
 	test_open(t);
 	hammer = hammer_at_work(t, name);
-	set_bus_master(t, name, false);
+	set_bus_master(t, false);
 	on = stamps_go_on(t, 50);
 	/* Whatever was seen: the other cases need the device. */
-	set_bus_master(t, name, true);
+	set_bus_master(t, true);
 	CHECK(t, !on);
 	CHECK(t, stamps_go_on(t, 5000));
 	test_stop_hammer(t, hammer);
@@ -129,12 +94,12 @@ static void bus_master(struct test *t)
 /* Between the last access to the mr and its unpin the device was reset. */
 static bool was_reset_before_unpin(struct test *t)
 {
-	static struct pindma_journal_entry e[16384];
+	const struct pindma_journal_entry *e;
 	uint64_t first = 0;
-	bool reset = false;
+	bool reset = false, found = false;
 	int n, i;
 
-	n = pindma_read_journal(t->dev, &first, e, ARRAY_SIZE(e), NULL);
+	n = test_read_journal(t, &e, &first);
 	for (i = 0; i < n; i++) {
 		if (e[i].kind == PINDMA_JOURNAL_RESET)
 			reset = true;
@@ -142,9 +107,9 @@ static bool was_reset_before_unpin(struct test *t)
 			reset = false;
 		if (e[i].kind == PINDMA_JOURNAL_MARK &&
 		    e[i].value == (PINDMA_MARK_UNPIN | t->mr))
-			return reset;
+			found = reset;	/* the last mr of this name counts */
 	}
-	return false;
+	return found;
 }
 
 /*
@@ -166,9 +131,9 @@ static void no_answer(struct test *t)
 	test_open(t);
 	CHECK(t, !pindma_open(NULL, &other));
 	hammer = hammer_at_work(t, name);
-	set_bus_master(t, name, false);
+	set_bus_master(t, false);
 	dereg = pindma_dereg_mr(t->dev, t->mr);
-	set_bus_master(t, name, true);
+	set_bus_master(t, true);
 	pinned -= kernel_pinned_pages();
 	pfd.fd = pindma_fd(other);
 	polled = poll(&pfd, 1, 0);
@@ -178,8 +143,8 @@ static void no_answer(struct test *t)
 	pindma_close(other);
 	pindma_close(t->dev);
 	t->dev = NULL;
-	write_file(t, DRIVER "unbind", name);
-	write_file(t, DRIVER "bind", name);
+	unbind_device(t, name);
+	bind_device(t, name);
 	CHECK(t, !dereg);
 	CHECK(t, !stamps_go_on(t, 50));
 	CHECK(t, pinned == 0);

@@ -2,6 +2,7 @@
 /* The device, as scenarios use it. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -43,15 +44,60 @@ static const struct {
 					true },
 };
 
-static void post(struct test *t, struct pindma_op *op)
+/* Post ops, all of them, with a user_data that they have alone. */
+void test_post(struct test *t, uint32_t channel, struct pindma_op *ops,
+	       unsigned int nr)
 {
+	unsigned int i;
 	int ret;
 
-	op->user_data = ++t->next_user_data;
-	ret = pindma_post(t->dev, op, 1);
-	if (ret != 1)
-		test_error(t, "cannot post op 0x%x: %s", op->opcode,
-			   strerror(-ret));
+	for (i = 0; i < nr; i++)
+		ops[i].user_data = ++t->next_user_data;
+	ret = pindma_post_on(t->dev, channel, ops, nr);
+	if (ret != (int)nr)
+		test_error(t, "cannot post op 0x%x: %s",
+			   ops[ret < 0 ? 0 : ret].opcode,
+			   ret < 0 ? strerror(-ret) : "only those before it");
+}
+
+/* The next completions, in the order in which they come. */
+void test_collect(struct test *t, struct pindma_completion *c, unsigned int nr)
+{
+	unsigned int n = 0;
+	int ret;
+
+	while (n < nr) {
+		ret = pindma_wait(t->dev, c + n, nr - n, OP_TIMEOUT_MS);
+		if (ret < 0)
+			test_error(t, "%u of %u ops do not complete: %s",
+				   nr - n, nr, strerror(-ret));
+		n += ret;
+	}
+}
+
+/* Post ops and wait for them, c[i] is of ops[i]. No others may be on their way. */
+void test_run_ops(struct test *t, uint32_t channel, struct pindma_op *ops,
+		  unsigned int nr, struct pindma_completion *c)
+{
+	struct pindma_completion *came = calloc(nr, sizeof(*came));
+	unsigned int i;
+
+	if (!came)
+		test_error(t, "no memory");
+	test_post(t, channel, ops, nr);
+	test_collect(t, came, nr);
+	memset(c, 0, nr * sizeof(*c));
+	for (i = 0; i < nr; i++) {
+		uint64_t n = came[i].user_data - ops[0].user_data;
+
+		if (n >= nr || c[n].user_data || came[i].channel != channel)
+			test_error(t, "op %llu of channel %u ends (%s), and should not",
+				   (unsigned long long)came[i].user_data,
+				   came[i].channel,
+				   pindma_status_string(came[i].status));
+		c[n] = came[i];
+	}
+	free(came);
 }
 
 static struct pindma_completion wait_for(struct test *t, uint64_t user_data)
@@ -70,14 +116,14 @@ static struct pindma_completion wait_for(struct test *t, uint64_t user_data)
 	return c;
 }
 
-/* Post an op and wait for it. */
+/* Post an op on channel 0 and wait for it. */
 struct pindma_completion test_run_op(struct test *t, struct pindma_op op)
 {
-	post(t, &op);
+	test_post(t, 0, &op, 1);
 	return wait_for(t, op.user_data);
 }
 
-static struct pindma_completion run_ok(struct test *t, struct pindma_op op)
+struct pindma_completion test_run_ok(struct test *t, struct pindma_op op)
 {
 	struct pindma_completion c = test_run_op(t, op);
 
@@ -87,17 +133,27 @@ static struct pindma_completion run_ok(struct test *t, struct pindma_op op)
 	return c;
 }
 
+struct pindma_info test_info(struct test *t)
+{
+	struct pindma_info info;
+	int ret = pindma_get_info(t->dev, &info);
+
+	if (ret)
+		test_error(t, "PINDMA_IOC_INFO: %s", strerror(-ret));
+	return info;
+}
+
 void test_dma_write(struct test *t, uint64_t offset, uint64_t value,
 		    struct pindma_completion *c)
 {
-	*c = run_ok(t, (struct pindma_op){
+	*c = test_run_ok(t, (struct pindma_op){
 		.opcode = PINDMA_OP_WRITE, .mode = PINDMA_WRITE_IMMEDIATE,
 		.mr = t->mr, .offset = offset, .len = 8, .value = value });
 }
 
 uint64_t test_dma_read(struct test *t, uint64_t offset)
 {
-	return run_ok(t, (struct pindma_op){
+	return test_run_ok(t, (struct pindma_op){
 		.opcode = PINDMA_OP_READ, .mode = PINDMA_READ_VALUE,
 		.mr = t->mr, .offset = offset, .len = 8 }).result;
 }
@@ -151,7 +207,7 @@ uint64_t test_start_hammer(struct test *t, uint32_t rate)
 		.mr = t->mr, .len = NR_PAGES * PAGE_SIZE,
 		.value = 1, .rate = rate };
 
-	post(t, &op);
+	test_post(t, 0, &op, 1);
 	return op.user_data;
 }
 
@@ -160,7 +216,7 @@ void test_stop_hammer(struct test *t, uint64_t user_data)
 	struct pindma_op op = { .opcode = PINDMA_OP_STOP, .value = user_data };
 	struct pindma_completion c;
 
-	post(t, &op);
+	test_post(t, 0, &op, 1);
 	c = wait_for(t, user_data);	/* the hammer's own end comes first */
 	if (c.status != PINDMA_ST_OK)
 		test_error(t, "the hammer ended: %s",
@@ -180,7 +236,7 @@ void test_step(struct test *t, const char *what)
 	if (nr_steps == MAX_STEPS)
 		return;
 	steps[nr_steps] = what;
-	pindma_mark(t->dev, step_mark(nr_steps));
+	pindma_mark(t->dev, 0, step_mark(nr_steps));
 	nr_steps++;
 }
 
@@ -191,6 +247,8 @@ static const char *kind_name(unsigned int kind)
 		return "device reads";
 	case PINDMA_JOURNAL_WRITE:
 		return "device writes";
+	case PINDMA_JOURNAL_ATOMIC:
+		return "device has made it";
 	case PINDMA_JOURNAL_REG_MR:
 		return "mr registered";
 	case PINDMA_JOURNAL_DEREG_MR:
@@ -209,15 +267,29 @@ static const char *step_of(const struct pindma_journal_entry *e)
 								   NULL;
 }
 
+/*
+ * All that the journal has, from *first on. Returns how many entries, which stay
+ * until the next call, or a negative errno; *first is then the first there is.
+ */
+int test_read_journal(struct test *t, const struct pindma_journal_entry **e,
+		      uint64_t *first)
+{
+	static struct pindma_journal_entry entries[JOURNAL_ENTRIES];
+
+	*e = entries;
+	return pindma_read_journal(t->dev, first, entries, ARRAY_SIZE(entries),
+				   NULL);
+}
+
 /* The last events that the device's journal has of this mr, oldest first. */
 void test_timeline(struct test *t)
 {
-	static struct pindma_journal_entry e[JOURNAL_ENTRIES];
+	const struct pindma_journal_entry *e;
 	enum { MAX_SHOWN = 12 };
 	int shown[MAX_SHOWN], nr = 0, n, i;
 	uint64_t first = 0, t0;
 
-	n = pindma_read_journal(t->dev, &first, e, ARRAY_SIZE(e), NULL);
+	n = test_read_journal(t, &e, &first);
 	for (i = n - 1; i >= 0 && nr < MAX_SHOWN; i--)
 		if ((e[i].key == t->mr && kind_name(e[i].kind)) || step_of(&e[i]))
 			shown[nr++] = i;
@@ -244,23 +316,27 @@ void test_timeline(struct test *t)
 
 /*
  * The mr is gone: the journal must have the driver's mark of the unpin, and no
- * access to the mr behind it.
+ * access to the mr behind it. Keys begin anew when the driver is bound anew: an
+ * earlier mr may have had the same.
  */
 void test_check_unpinned(struct test *t, uint32_t mr)
 {
-	static struct pindma_journal_entry e[JOURNAL_ENTRIES];
+	const struct pindma_journal_entry *e;
 	unsigned int before = 0, after = 0;
 	uint64_t first = 0, unpinned = 0;
 	int n, i;
 
-	n = pindma_read_journal(t->dev, &first, e, ARRAY_SIZE(e), NULL);
+	n = test_read_journal(t, &e, &first);
 	if (n < 0)
 		test_error(t, "cannot read the journal: %s", strerror(-n));
 	for (i = 0; i < n; i++) {
 		bool access = (e[i].kind == PINDMA_JOURNAL_READ ||
-			       e[i].kind == PINDMA_JOURNAL_WRITE) &&
+			       e[i].kind == PINDMA_JOURNAL_WRITE ||
+			       e[i].kind == PINDMA_JOURNAL_ATOMIC) &&
 			      e[i].key == mr;
 
+		if (e[i].kind == PINDMA_JOURNAL_REG_MR && e[i].key == mr)
+			before = after = unpinned = 0;
 		if (e[i].kind == PINDMA_JOURNAL_MARK &&
 		    e[i].value == (PINDMA_MARK_UNPIN | mr))
 			unpinned = e[i].seq;

@@ -57,6 +57,18 @@ void test_error(struct test *t, const char *fmt, ...)
 	END(OUTCOME_ERROR, fmt);
 }
 
+/* From here on what the device does to memory is the case's own doing. */
+void test_fault(struct test *t, struct pindma_fault fault)
+{
+	int ret;
+
+	result->faults = true;
+	ret = pindma_fault(t->dev, &fault);
+	if (ret)
+		test_error(t, "cannot arm fault %u: %s", fault.kind,
+			   strerror(-ret));
+}
+
 void test_note(struct test *t, const char *fmt, ...)
 {
 	size_t room = sizeof(result->notes) - result->notes_len;

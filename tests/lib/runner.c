@@ -2,8 +2,8 @@
 /*
  * pindma-test: runs the cases and reports them as KTAP version 1
  * (Documentation/dev-tools/ktap.rst). Each case is a process of its own, with a
- * time limit; what the kernel says meanwhile, and whether all pages are unpinned
- * in the end, counts as well.
+ * time limit; what the kernel says meanwhile, whether all pages are unpinned in
+ * the end, and whether the device has touched one that was, counts as well.
  */
 #include <errno.h>
 #include <fnmatch.h>
@@ -29,7 +29,10 @@ enum { EXIT_PASS = 0, EXIT_FAIL = 1, EXIT_USAGE = 2, EXIT_SKIPPED = 4,
 
 static const struct scenario *const tables[] = {
 	fork_scenarios, lifetime_scenarios, driver_ops_scenarios,
-	driver_limits_scenarios, driver_removal_scenarios, selftest_scenarios,
+	driver_atomics_scenarios, driver_lists_scenarios,
+	driver_order_scenarios, driver_limits_scenarios,
+	driver_device_scenarios, driver_removal_scenarios,
+	selftest_scenarios,
 };
 
 static const char *const mem_names[NR_MEMS] = {
@@ -234,6 +237,25 @@ static long wait_for_unpin(long before)
 	return left;
 }
 
+/*
+ * What the device is like, before and after a case. It is told to behave again,
+ * if the case did not.
+ */
+static int ask_device(struct pindma_info *info)
+{
+	static const struct pindma_fault none;
+	struct pindma *dev;
+	int ret = pindma_open(NULL, &dev);
+
+	if (ret)
+		return ret;
+	ret = pindma_get_info(dev, info);
+	if (!ret && info->fault)
+		ret = pindma_fault(dev, &none);
+	pindma_close(dev);
+	return ret;
+}
+
 enum total { TOTAL_OK, TOTAL_XFAIL, TOTAL_FAIL, TOTAL_SKIP, NR_TOTALS };
 static unsigned int totals[NR_TOTALS];
 
@@ -298,10 +320,11 @@ static void run_case(unsigned int nr, const struct plan_entry *e,
 		     unsigned int round)
 {
 	long pinned = kernel_pinned_pages(), left;
+	struct pindma_info before, after;
 	char name[160], text[512], line[400];
 	double start = now();
 	bool in_time;
-	int status;
+	int status, err;
 	pid_t pid;
 
 	snprintf(name, sizeof(name), "%s", e->name);
@@ -312,6 +335,13 @@ static void run_case(unsigned int nr, const struct plan_entry *e,
 	snprintf(text, sizeof(text), "start %s", name);
 	kernel_mark(text);
 	memset(result, 0, sizeof(*result));
+	err = ask_device(&before);
+	if (err) {
+		snprintf(text, sizeof(text), "the device cannot be used: %s",
+			 strerror(-err));
+		report(nr, name, false, TOTAL_FAIL, text);
+		return;
+	}
 
 	pid = fork();
 	if (!pid)
@@ -337,6 +367,19 @@ static void run_case(unsigned int nr, const struct plan_entry *e,
 		snprintf(result->reason, sizeof(result->reason),
 			 "ended with exit code %d and no outcome",
 			 WEXITSTATUS(status));
+	}
+	err = ask_device(&after);
+	if (err) {
+		result->outcome = OUTCOME_ERROR;
+		snprintf(result->reason, sizeof(result->reason),
+			 "the device cannot be used any more: %s",
+			 strerror(-err));
+	} else if (after.stale != before.stale && !result->faults) {
+		result->outcome = OUTCOME_ERROR;
+		snprintf(result->reason, sizeof(result->reason),
+			 "the device has accessed pages after their mr was deregistered, %llu times, the last at bus address 0x%llx",
+			 (unsigned long long)(after.stale - before.stale),
+			 (unsigned long long)after.stale_addr);
 	}
 	if (left) {
 		result->outcome = OUTCOME_ERROR;
@@ -523,9 +566,12 @@ static int broken(const char *what, int err)
 
 static int run_all(void)
 {
+	static const char *const irqs[] = {
+		[PINDMA_IRQ_MSIX] = "MSI-X", [PINDMA_IRQ_MSI] = "MSI",
+		[PINDMA_IRQ_INTX] = "INTx",
+	};
 	struct pindma_info info;
 	unsigned int nr = 0, round, i;
-	struct pindma *dev;
 	struct utsname u;
 	struct sysinfo si;
 	bool stop = false;
@@ -535,14 +581,10 @@ static int run_all(void)
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (result == MAP_FAILED)
 		return broken("mmap", errno);
-	ret = pindma_open(NULL, &dev);
+	ret = ask_device(&info);
 	if (ret)
 		return broken("/dev/pindma0 (is the driver loaded, has QEMU a pindma device?)",
 			      -ret);
-	ret = pindma_get_info(dev, &info);
-	pindma_close(dev);
-	if (ret)
-		return broken("PINDMA_IOC_INFO", -ret);
 
 	if (access("/dev/kmsg", R_OK | W_OK))
 		return broken("/dev/kmsg", errno);
@@ -551,12 +593,14 @@ static int run_all(void)
 	printf("KTAP version 1\n"
 	       "# pindma-test: kernel %s\n"
 	       "# pindma-test: seed %llu\n"
-	       "# pindma-test: device %u.%u, capabilities 0x%x\n"
+	       "# pindma-test: device %u.%u, capabilities 0x%x, %u channels, %s, %u-bit DMA\n"
 	       "# pindma-test: cpus %ld, memory %lu MiB\n"
 	       "1..%u\n",
 	       u.release, (unsigned long long)opt.seed,
 	       info.device_version >> 16, info.device_version & 0xffff,
-	       info.device_caps, sysconf(_SC_NPROCESSORS_ONLN),
+	       info.device_caps, info.num_channels,
+	       info.irq_mode < ARRAY_SIZE(irqs) ? irqs[info.irq_mode] : "?",
+	       info.dma_bits, sysconf(_SC_NPROCESSORS_ONLN),
 	       si.totalram * si.mem_unit >> 20, nr_plan * opt.repeat);
 	for (round = 0; round < opt.repeat; round++) {
 		for (i = 0; i < nr_plan; i++) {

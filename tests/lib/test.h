@@ -65,7 +65,11 @@ struct scenario {
 extern const struct scenario fork_scenarios[];
 extern const struct scenario lifetime_scenarios[];
 extern const struct scenario driver_ops_scenarios[];
+extern const struct scenario driver_atomics_scenarios[];
+extern const struct scenario driver_lists_scenarios[];
+extern const struct scenario driver_order_scenarios[];
 extern const struct scenario driver_limits_scenarios[];
+extern const struct scenario driver_device_scenarios[];
 extern const struct scenario driver_removal_scenarios[];
 extern const struct scenario selftest_scenarios[];
 
@@ -109,6 +113,9 @@ test_error(struct test *t, const char *fmt, ...);
 				  __LINE__, #cond);			\
 	} while (0)
 
+/* Make the device misbehave. It stops to when the case ends. */
+void test_fault(struct test *t, struct pindma_fault fault);
+
 /* A line of evidence */
 void __attribute__((format(printf, 2, 3)))
 test_note(struct test *t, const char *fmt, ...);
@@ -121,7 +128,13 @@ uint64_t test_pfn(struct test *t, const void *addr);
 /* dma.c */
 void test_open(struct test *t);
 void test_reg_mr(struct test *t);
+void test_post(struct test *t, uint32_t channel, struct pindma_op *ops,
+	       unsigned int nr);
+void test_collect(struct test *t, struct pindma_completion *c, unsigned int nr);
+void test_run_ops(struct test *t, uint32_t channel, struct pindma_op *ops,
+		  unsigned int nr, struct pindma_completion *c);
 struct pindma_completion test_run_op(struct test *t, struct pindma_op op);
+struct pindma_completion test_run_ok(struct test *t, struct pindma_op op);
 void test_dma_write(struct test *t, uint64_t offset, uint64_t value,
 		    struct pindma_completion *c);
 uint64_t test_dma_read(struct test *t, uint64_t offset);
@@ -130,6 +143,9 @@ void test_stop_hammer(struct test *t, uint64_t user_data);
 void test_step(struct test *t, const char *what);
 void test_timeline(struct test *t);
 void test_check_unpinned(struct test *t, uint32_t mr);
+int test_read_journal(struct test *t, const struct pindma_journal_entry **e,
+		      uint64_t *first);
+struct pindma_info test_info(struct test *t);
 
 /* oracle.c */
 struct peer {

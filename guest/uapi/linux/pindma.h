@@ -8,7 +8,12 @@
  * is closed for good, by whatever way its last user ends, the device first stops
  * accessing its mrs, and only then are their pages unpinned.
  *
- * Opcodes, modes and status codes are those of the device, see
+ * Ops go to one of several channels, which all files share and which work
+ * independently of each other. Channel n is queue PINDMA_QUEUE_IO + n of the
+ * device. Each file is a protection domain of its own: an op that names, in
+ * whatever way, an mr of another file ends with PINDMA_ST_BAD_KEY.
+ *
+ * Opcodes, modes, flags and status codes are those of the device, see
  * <hw/misc/pindma_regs.h>.
  *
  * Every argument structure starts with its own size; should it grow one day, the
@@ -17,8 +22,8 @@
  *
  *   EINVAL  a size, mode, flag, reserved field or value that is not known
  *   EFAULT  a pointer that cannot be read or written
- *   ENOENT  no mr (or, to stop, no hammer) of this name in this file
- *   EPERM   CAP_SYS_ADMIN is needed
+ *   ENOENT  no mr of this name in this file
+ *   EPERM   a capability is needed
  *   EIO     the device did not answer in time and was reset; no file can use it
  *           until the driver is bound anew
  *   ENODEV  the device is gone
@@ -31,7 +36,7 @@
 #include <linux/types.h>
 #include <hw/misc/pindma_regs.h>
 
-#define PINDMA_UAPI_VERSION	1
+#define PINDMA_UAPI_VERSION	2
 
 /* An address in the caller's memory */
 typedef __u64 pindma_uptr;
@@ -45,7 +50,19 @@ typedef __u64 pindma_uptr;
  * @max_mrs: out: mrs at a time, of all files together
  * @max_pages: out: pages in mrs, of all files together
  * @max_ops: out: ops of this file at a time, from post to reap
+ * @max_chain: out: ops that may be linked to each other
+ * @num_channels: out: channels are 0 to @num_channels - 1
  * @journal_entries: out: how far back the journal reaches
+ * @dma_bits: out: width of the bus addresses that the device can make
+ * @irq_mode: out: PINDMA_IRQ_*, what the driver got
+ * @fault: out: PINDMA_FAULT_* that is armed, or PINDMA_FAULT_NONE
+ * @reserved: out: 0
+ * @fault_hits: out: how often that, or else the last one, has hit
+ * @time: out: the device's clock, ns: what NOT_BEFORE compares with, and what is
+ *	in the journal
+ * @journal_lost: out: entries that the host could not stream to its file
+ * @stale: out: accesses to pages of mrs that were deregistered before
+ * @stale_addr: out: bus address of the last of them; 0 without CAP_SYS_ADMIN
  */
 struct pindma_info {
 	__u32 size;
@@ -55,8 +72,23 @@ struct pindma_info {
 	__u32 max_mrs;
 	__u32 max_pages;
 	__u32 max_ops;
+	__u32 max_chain;
+	__u32 num_channels;
 	__u32 journal_entries;
+	__u32 dma_bits;
+	__u32 irq_mode;
+	__u32 fault;
+	__u32 reserved;
+	__u64 fault_hits;
+	__u64 time;
+	__u64 journal_lost;
+	__u64 stale;
+	__u64 stale_addr;
 };
+
+#define PINDMA_IRQ_MSIX		1	/* a vector for each queue */
+#define PINDMA_IRQ_MSI		2	/* one for all */
+#define PINDMA_IRQ_INTX		3	/* one for all, perhaps not ours alone */
 
 /*
  * How the pages of an mr are held, see Documentation/core-api/pin_user_pages.rst.
@@ -83,8 +115,9 @@ struct pindma_info {
  * @len: bytes, not 0
  *
  * All pages are faulted in. Errors, besides what get_user_pages() returns:
- * ENOMEM RLIMIT_MEMLOCK would be exceeded, or there is no memory; ENOSPC the device has no room for
- * another mr or that many pages; EINTR a fatal signal came in between.
+ * ENOMEM RLIMIT_MEMLOCK would be exceeded, or there is no memory; ENOSPC the
+ * device has no room for another mr or that many pages; EINTR a fatal signal
+ * came in between.
  */
 struct pindma_reg_mr {
 	__u32 size;
@@ -100,9 +133,9 @@ struct pindma_reg_mr {
  * @size: sizeof(struct pindma_dereg_mr)
  * @mr: name of the mr
  *
- * The running op and the hammers that use the mr end with PINDMA_ST_ABORTED, ops
- * that are still queued with PINDMA_ST_BAD_KEY. Once this returns the device
- * does not access the pages any more.
+ * Ops that use the mr, running, waiting or hammers, end with PINDMA_ST_ABORTED;
+ * those that have not had their turn, with PINDMA_ST_BAD_KEY. Once this returns
+ * the device does not access the pages any more.
  */
 struct pindma_dereg_mr {
 	__u32 size;
@@ -111,32 +144,49 @@ struct pindma_dereg_mr {
 
 /**
  * struct pindma_op - one request; the fields are those of struct pindma_sqe
- * @opcode: PINDMA_OP_*, ops of the I/O queue only
- * @mode: PINDMA_WRITE_*, PINDMA_READ_* or PINDMA_ORDER_*
- * @reserved: 0
- * @mr: name of the mr
+ * @opcode: PINDMA_OP_*, ops of the channels only
+ * @mode: PINDMA_WRITE_*, PINDMA_READ_*, PINDMA_COMPARE_* or PINDMA_ORDER_*
+ * @flags: PINDMA_SQE_*
+ * @mr: name of the mr; with PINDMA_SQE_SG of the one that has the list
  * @user_data: comes back in the completion
  * @offset: first byte in the mr
  * @len: bytes
- * @value: depends on the op; STOP: @user_data of the hammer to be stopped
- * @src_mr: COPY: the mr to be read
+ * @value: depends on the op; STOP: @user_data of the op to be stopped
+ * @compare: CMP_SWAP: what must be there
+ * @src_mr: COPY, COMPARE_MR: the mr to be read; with PINDMA_SQE_SRC_SG of the
+ *	one that has the list
  * @rate: HAMMER: stamps per second, 0: no limit
- * @src_offset: COPY: first byte to be read
- * @seed: HAMMER in random order
+ * @src_offset: COPY, COMPARE_MR: first byte to be read
+ * @seed: HAMMER in random or hot order
+ * @when: NOT_BEFORE: in ns, see @time of struct pindma_info; ON_MARK: the mark
+ * @delay: wait so long when it is time, ns
+ * @reserved0: 0
+ * @reserved: 0
+ *
+ * The list of PINDMA_SQE_SG is an array of struct pindma_sge, whose keys are
+ * names of mrs.
+ *
+ * NOP and STOP cannot wait (NOT_BEFORE, ON_MARK, @delay): EINVAL. They use no mr
+ * with which they would end, so nothing would if the file is closed.
  */
 struct pindma_op {
 	__u8 opcode;
 	__u8 mode;
-	__u16 reserved;
+	__u16 flags;
 	__u32 mr;
 	__u64 user_data;
 	__u64 offset;
 	__u64 len;
 	__u64 value;
+	__u64 compare;
 	__u32 src_mr;
 	__u32 rate;
 	__u64 src_offset;
 	__u64 seed;
+	__u64 when;
+	__u32 delay;
+	__u32 reserved0;
+	__u64 reserved[5];
 };
 
 /**
@@ -144,15 +194,21 @@ struct pindma_op {
  * @size: sizeof(struct pindma_post)
  * @nr: in: number of ops; out: number of ops queued
  * @ops: struct pindma_op[@nr]
+ * @channel: below num_channels
+ * @reserved: 0
  *
- * Does not wait. If not even the first op could be queued, that op's error is
- * returned: EAGAIN this file has max_ops ops that were not reaped, or the
- * device's queue is full; ENOENT, EINVAL.
+ * Does not wait. Ops of a channel start in the order in which they were posted.
+ * A chain of linked ops is queued as a whole or not at all; it ends within the
+ * array, and is at most max_chain long: otherwise EINVAL. If not even the first
+ * op, or chain, could be queued, its error is returned: EAGAIN this file has
+ * max_ops ops that were not reaped, or the channel is full; EINVAL.
  */
 struct pindma_post {
 	__u32 size;
 	__u32 nr;
 	pindma_uptr ops;
+	__u32 channel;
+	__u32 reserved;
 };
 
 /**
@@ -162,7 +218,7 @@ struct pindma_post {
  * @seq: journal entry of the op's last access, 0 if there was none
  * @tag: name of the op in the journal
  * @status: PINDMA_ST_*
- * @reserved: 0
+ * @channel: of the op
  */
 struct pindma_completion {
 	__u64 user_data;
@@ -170,7 +226,7 @@ struct pindma_completion {
 	__u64 seq;
 	__u64 tag;
 	__u32 status;
-	__u32 reserved;
+	__u32 channel;
 };
 
 /**
@@ -179,8 +235,9 @@ struct pindma_completion {
  * @nr: in: room in @completions; out: how many there are now, may be 0
  * @completions: struct pindma_completion[@nr]
  *
- * Does not wait: poll() the file for POLLIN. EIO and ENODEV only come when there
- * is no completion left.
+ * Those of all channels, in the order in which the driver saw them. Does not
+ * wait: poll() the file for POLLIN. EIO and ENODEV only come when there is no
+ * completion left.
  */
 struct pindma_reap {
 	__u32 size;
@@ -266,23 +323,56 @@ struct pindma_journal {
 /**
  * struct pindma_mark - PINDMA_IOC_MARK: write a mark into the journal
  * @size: sizeof(struct pindma_mark)
- * @reserved: 0
+ * @channel: below num_channels
  * @value: below PINDMA_MARK_UNPIN, otherwise as the caller likes
  *
- * The mark stands before all accesses that the device makes after this call
+ * The mark stands before all accesses that the channel makes after this call
  * and behind all that it made before.
+ *
+ * Ops of the channel that wait for this mark (PINDMA_SQE_ON_MARK) and have no
+ * delay have been performed when this returns, but for what is beyond their
+ * first 64 pages. The files that share a channel share its marks.
  */
 struct pindma_mark {
 	__u32 size;
-	__u32 reserved;
+	__u32 channel;
 	__u64 value;
 };
 
 /*
- * The driver's own mark, just before it unpins the pages of mr: the mark is
- * PINDMA_MARK_UNPIN | mr. An access to the mr behind it is a bug.
+ * The driver's own mark, on the admin queue, just before it unpins the pages of
+ * mr: PINDMA_MARK_UNPIN | mr. An access to the mr behind it is a bug.
  */
 #define PINDMA_MARK_UNPIN	(1ull << 63)
+
+/**
+ * struct pindma_fault - PINDMA_IOC_FAULT: make the device misbehave
+ * @size: sizeof(struct pindma_fault)
+ * @kind: PINDMA_FAULT_*; NONE disarms the one that is armed
+ * @queues: mask of the queues that it hits: bit 0 the admin queue, bit n + 1
+ *	channel n; not 0 unless @kind is NONE
+ * @skip: let so many events pass first
+ * @count: hit so many, 0: no limit
+ * @reserved: 0
+ * @arg: see PINDMA_FAULT_*
+ * @delay: what "later" means, ns of the device's clock
+ *
+ * One fault is armed at a time, for all files; PINDMA_IOC_INFO tells which, and
+ * how often it has hit. It outlives the file, and the driver.
+ *
+ * Needs CAP_SYS_RAWIO, as /dev/mem does: AFTER_STOP and STALE_ATC let the device
+ * write to memory that is nobody's mr any more, whoever has it by then.
+ */
+struct pindma_fault {
+	__u32 size;
+	__u32 kind;
+	__u32 queues;
+	__u32 skip;
+	__u32 count;
+	__u32 reserved;
+	__u64 arg;
+	__u64 delay;
+};
 
 #define PINDMA_IOC_TYPE		0xd9
 #define PINDMA_IOC_INFO		_IOWR(PINDMA_IOC_TYPE, 0x00, struct pindma_info)
@@ -294,5 +384,6 @@ struct pindma_mark {
 #define PINDMA_IOC_PAGES	_IOWR(PINDMA_IOC_TYPE, 0x06, struct pindma_pages)
 #define PINDMA_IOC_JOURNAL	_IOWR(PINDMA_IOC_TYPE, 0x07, struct pindma_journal)
 #define PINDMA_IOC_MARK		_IOW(PINDMA_IOC_TYPE, 0x08, struct pindma_mark)
+#define PINDMA_IOC_FAULT	_IOW(PINDMA_IOC_TYPE, 0x09, struct pindma_fault)
 
 #endif /* _UAPI_LINUX_PINDMA_H */

@@ -69,9 +69,17 @@ int pindma_reg_mr(struct pindma *handle, void *addr, size_t len,
 int pindma_dereg_mr(struct pindma *handle, uint32_t mr);
 
 /**
- * pindma_post - queue ops
+ * pindma_post_on - queue ops on a channel
+ * @channel: from 0 on, see num_channels of struct pindma_info
  *
- * Returns how many were queued, at least 1, or the error of the first.
+ * Returns how many were queued, at least 1, or the error of the first. Linked
+ * ops are queued together or not at all.
+ */
+int pindma_post_on(struct pindma *handle, uint32_t channel,
+		   const struct pindma_op *ops, unsigned int nr);
+
+/**
+ * pindma_post - queue ops on channel 0
  */
 int pindma_post(struct pindma *handle, const struct pindma_op *ops,
 		unsigned int nr);
@@ -125,9 +133,19 @@ int pindma_read_journal(struct pindma *handle, uint64_t *first,
 
 /**
  * pindma_mark - write a mark into the device's journal
+ * @channel: whose ops, if they wait for this mark, are performed by this call
  * @value: below PINDMA_MARK_UNPIN
  */
-int pindma_mark(struct pindma *handle, uint64_t value);
+int pindma_mark(struct pindma *handle, uint32_t channel, uint64_t value);
+
+/**
+ * pindma_fault - make the device misbehave
+ * @fault: what it shall do; the size is filled in here. An empty structure ends
+ *	what was armed before.
+ *
+ * pindma_get_info() tells how often it did. Needs CAP_SYS_RAWIO.
+ */
+int pindma_fault(struct pindma *handle, const struct pindma_fault *fault);
 
 /**
  * pindma_status_string - a few words for PINDMA_ST_*, never NULL

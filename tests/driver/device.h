@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The PCI device behind /dev/pindma0, by way of sysfs. */
+#ifndef DEVICE_H
+#define DEVICE_H
+
+#include "test.h"
+
+/* "0000:01:00.0", as long as the driver is bound */
+void find_device(struct test *t, char name[256]);
+const char *device_dir(struct test *t);
+void unbind_device(struct test *t, const char *name);
+void bind_device(struct test *t, const char *name);
+void read_config(struct test *t, off_t offset, void *buf, size_t len);
+void write_config(struct test *t, off_t offset, const void *buf, size_t len);
+/* How many interrupts the driver has had */
+long count_interrupts(struct test *t);
+
+#endif /* DEVICE_H */

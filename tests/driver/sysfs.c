@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The PCI device behind /dev/pindma0, by way of sysfs and procfs. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "device.h"
+
+#define DRIVER	"/sys/bus/pci/drivers/pindma/"
+
+void find_device(struct test *t, char name[256])
+{
+	DIR *dir = opendir(DRIVER);
+	struct dirent *e;
+
+	*name = '\0';
+	while (dir && (e = readdir(dir)))
+		if (strchr(e->d_name, ':'))
+			strcpy(name, e->d_name);
+	if (dir)
+		closedir(dir);
+	CHECK(t, *name);
+}
+
+const char *device_dir(struct test *t)
+{
+	static char path[512];
+	char name[256];
+
+	find_device(t, name);
+	snprintf(path, sizeof(path), DRIVER "%s", name);
+	return path;
+}
+
+static void write_file(struct test *t, const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+
+	CHECK(t, fd >= 0);
+	CHECK(t, write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+	close(fd);
+}
+
+void unbind_device(struct test *t, const char *name)
+{
+	write_file(t, DRIVER "unbind", name);
+}
+
+void bind_device(struct test *t, const char *name)
+{
+	write_file(t, DRIVER "bind", name);
+}
+
+static int open_config(struct test *t)
+{
+	char path[600];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/config", device_dir(t));
+	fd = open(path, O_RDWR);
+	CHECK(t, fd >= 0);
+	return fd;
+}
+
+void read_config(struct test *t, off_t offset, void *buf, size_t len)
+{
+	int fd = open_config(t);
+
+	CHECK(t, pread(fd, buf, len, offset) == (ssize_t)len);
+	close(fd);
+}
+
+void write_config(struct test *t, off_t offset, const void *buf, size_t len)
+{
+	int fd = open_config(t);
+
+	CHECK(t, pwrite(fd, buf, len, offset) == (ssize_t)len);
+	close(fd);
+}
+
+/* " 26:  3  0  PCI-MSIX-0000:01:00.0  0-edge  pindma0", a number for each CPU */
+long count_interrupts(struct test *t)
+{
+	FILE *f = fopen("/proc/interrupts", "r");
+	long n, sum = 0;
+	char line[1024], *p, *end;
+
+	CHECK(t, f);
+	while (fgets(line, sizeof(line), f)) {
+		if (!strstr(line, "pindma"))
+			continue;
+		p = strchr(line, ':');
+		CHECK(t, p);
+		for (p++; n = strtol(p, &end, 10), end != p; p = end)
+			sum += n;
+	}
+	fclose(f);
+	return sum;
+}
