@@ -27,10 +27,11 @@
 #include "hw/pci/pci_device.h"
 #endif
 
-#if __has_include("system/address-spaces.h")
-#include "system/address-spaces.h"
-#else
+#if PINDMA_QEMU_BEFORE(10, 1)
 #include "exec/address-spaces.h"
+#else
+#include "exec/icount.h"
+#include "system/address-spaces.h"
 #endif
 
 #if PINDMA_QEMU_BEFORE(10, 0)
@@ -70,6 +71,13 @@ static inline void device_class_set_legacy_reset(DeviceClass *dc,
 {
     dc->reset = reset;
 }
+#endif
+
+/* In 10.2 the one got a callback that may fail, the other its proper name. */
+#if PINDMA_QEMU_BEFORE(10, 2)
+#define qdev_add_vm_change_state_handler(dev, cb, cb_ret, opaque) \
+    qdev_add_vm_change_state_handler(dev, cb, opaque)
+typedef CharBackend CharFrontend;
 #endif
 
 #if PINDMA_QEMU_BEFORE(10, 1)

@@ -195,7 +195,7 @@ struct PinDMAState {
     char *engine;
     bool timer;
     uint64_t seed;
-    CharBackend chr;
+    CharFrontend chr;
     bool journal_crc;
     bool msix;
     bool msi;

@@ -450,7 +450,8 @@ static void pindma_realize(PCIDevice *pdev, Error **errp)
         return;
     }
     s->vm_state = qdev_add_vm_change_state_handler(DEVICE(s),
-                                                   pindma_vm_state_change, s);
+                                                   pindma_vm_state_change, NULL,
+                                                   s);
     pindma_engine_start(s);
 }
 
