@@ -119,9 +119,11 @@ static bool pindma_op_ok(const struct pindma_op *op)
 	if (op->opcode > PINDMA_OP_CMP_SWAP || op->reserved0 ||
 	    memchr_inv(op->reserved, 0, sizeof(op->reserved)))
 		return false;
-	/* The end of a file ends what uses its mrs, and nothing else. */
-	return (op->opcode != PINDMA_OP_NOP && op->opcode != PINDMA_OP_STOP) ||
-	       !(op->flags & PINDMA_WAITS || op->delay);
+	/*
+	 * The end of a file ends what uses its mrs, and nothing else. The
+	 * device sees to it that there is an mr of this name.
+	 */
+	return op->mr || !(op->flags & PINDMA_WAITS || op->delay);
 }
 
 static void pindma_queue_push_op(struct pindma_queue *q, struct pindma_ctx *ctx,

@@ -37,6 +37,7 @@ static const struct pindma_op nops[] = {
 	{ .opcode = PINDMA_OP_NOP, .flags = PINDMA_SQE_ON_MARK },
 	{ .opcode = PINDMA_OP_NOP, .flags = PINDMA_SQE_LINK },
 	{ .opcode = PINDMA_OP_STOP, .delay = 1 },
+	{ .opcode = PINDMA_OP_READ, .len = 8, .delay = 1 },
 	{ .opcode = 0xff },
 };
 

@@ -166,8 +166,8 @@ struct pindma_dereg_mr {
  * The list of PINDMA_SQE_SG is an array of struct pindma_sge, whose keys are
  * names of mrs.
  *
- * NOP and STOP cannot wait (NOT_BEFORE, ON_MARK, @delay): EINVAL. They use no mr
- * with which they would end, so nothing would if the file is closed.
+ * An op that has to wait (NOT_BEFORE, ON_MARK, @delay) needs an @mr, or EINVAL: it
+ * ends with the mr, and so does not outlive the file. NOP and STOP cannot wait.
  */
 struct pindma_op {
 	__u8 opcode;
