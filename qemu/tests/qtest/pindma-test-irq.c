@@ -86,7 +86,107 @@ static void test_msix(const void *express)
     g_free(mr);
 }
 
+/*
+ * Without MSI-X all queues share an interrupt, and a register tells whose it
+ * is.  Red: s->intr in pindma_interrupt(), msi_notify() there.
+ */
+static void test_msi(const void *express)
+{
+    Rig *t = rig_new_with(express, ",msix=off", "");
+    uint64_t msi = ram_alloc(t, 1);
+    uint8_t cap = qpci_find_capability(t->dev, PCI_CAP_ID_MSI, 0);
+    int qn;
+
+    g_assert_cmphex(qpci_find_capability(t->dev, PCI_CAP_ID_MSIX, 0), ==, 0);
+    g_assert_cmphex(cap, !=, 0);
+    qpci_config_writel(t->dev, cap + PCI_MSI_ADDRESS_LO, msi);
+    qpci_config_writel(t->dev, cap + PCI_MSI_ADDRESS_HI, msi >> 32);
+    qpci_config_writew(t->dev, cap + PCI_MSI_DATA_64, 0xabcd);
+    qpci_config_writew(t->dev, cap + PCI_MSI_FLAGS, PCI_MSI_FLAGS_ENABLE);
+    qtest_memset(t->qts, msi, 0, 8);
+    for (qn = 0; qn < PINDMA_NUM_QUEUES; qn++) {
+        set4(t, PINDMA_REG_INTR, UINT32_MAX);
+        g_assert_cmphex(reg4(t, PINDMA_REG_INTR), ==, 0);
+        run_on(t, qn, OP(NOP));
+        WAIT_FOR(ram4(t, msi));
+        g_assert_cmphex(ram4(t, msi), ==, 0xabcd);
+        g_assert_cmphex(reg4(t, PINDMA_REG_INTR), ==, 1u << qn);
+        qtest_writel(t->qts, msi, 0);
+        g_assert_false(qpci_config_readw(t->dev, PCI_STATUS) &
+                       PCI_STATUS_INTERRUPT);
+    }
+    rig_free(t);
+}
+
+#define Q35_SLOT4_GSI   20      /* INTA of slot 4, and what is below it */
+
+static bool intx(Rig *t)
+{
+    bool status = qpci_config_readw(t->dev, PCI_STATUS) & PCI_STATUS_INTERRUPT;
+
+    if (t->port) {
+        g_assert_true(qtest_get_irq(t->qts, Q35_SLOT4_GSI) == status);
+    }
+    return status;
+}
+
+/*
+ * A level that stays until all of its reasons have been acknowledged.  Red:
+ * "&= ~val" or the update after it in pindma_reg_set(); the one in
+ * pindma_config_write() or pindma_reset().
+ */
+static void test_intx(const void *express)
+{
+    Rig *t = rig_new_bare(express, ",msix=off,msi=off", "");
+    int qn;
+
+    if (express) {
+        qtest_irq_intercept_in(t->qts, "ioapic");
+    }
+    pci_setup(t);
+    queues_setup(t);
+    g_assert_cmphex(qpci_find_capability(t->dev, PCI_CAP_ID_MSIX, 0), ==, 0);
+    g_assert_cmphex(qpci_find_capability(t->dev, PCI_CAP_ID_MSI, 0), ==, 0);
+    g_assert_false(intx(t));
+    for (qn = 0; qn < PINDMA_NUM_QUEUES; qn++) {
+        run_on(t, qn, OP(NOP));
+        WAIT_FOR(intx(t));
+        g_assert_cmphex(reg4(t, PINDMA_REG_INTR), ==, 1u << qn);
+        set4(t, PINDMA_REG_INTR, ~(1u << qn));
+        g_assert_true(intx(t));
+        set4(t, PINDMA_REG_INTR, 1u << qn);
+        g_assert_false(intx(t));
+    }
+    run_on(t, IO, OP(NOP));
+    run_on(t, IO + 1, OP(NOP));
+    WAIT_FOR(reg4(t, PINDMA_REG_INTR) == (1u << IO | 1u << (IO + 1)));
+    set4(t, PINDMA_REG_INTR, 1u << IO);
+    g_assert_true(intx(t));
+    set4(t, PINDMA_REG_CTRL, PINDMA_CTRL_RESET);
+    g_assert_false(intx(t));
+    g_assert_cmphex(reg4(t, PINDMA_REG_INTR), ==, 0);
+    rig_free(t);
+
+    /* A driver that goes on to MSI has a quiet pin, and back again. */
+    t = rig_new_with(express, ",msix=off", "");
+    if (express) {
+        qtest_irq_intercept_in(t->qts, "ioapic");
+    }
+    run_on(t, IO, OP(NOP));
+    WAIT_FOR(reg4(t, PINDMA_REG_INTR) == 1u << IO);
+    g_assert_true(qpci_config_readw(t->dev, PCI_STATUS) & PCI_STATUS_INTERRUPT);
+    qn = qpci_find_capability(t->dev, PCI_CAP_ID_MSI, 0);
+    qpci_config_writew(t->dev, qn + PCI_MSI_FLAGS, PCI_MSI_FLAGS_ENABLE);
+    g_assert_false(qpci_config_readw(t->dev, PCI_STATUS) &
+                   PCI_STATUS_INTERRUPT);
+    qpci_config_writew(t->dev, qn + PCI_MSI_FLAGS, 0);
+    g_assert_true(qpci_config_readw(t->dev, PCI_STATUS) & PCI_STATUS_INTERRUPT);
+    rig_free(t);
+}
+
 void pindma_add_irq_tests(void)
 {
     add_on_both("msix", test_msix);
+    add_on_both("msi", test_msi);
+    add_on_both("intx", test_intx);
 }

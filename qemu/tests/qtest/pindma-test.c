@@ -44,6 +44,12 @@ int main(int argc, char **argv)
     pindma_add_irq_tests();
     pindma_add_journal_tests();
     pindma_add_pci_tests();
+    pindma_add_list_tests();
+    pindma_add_wait_tests();
+    pindma_add_fault_tests();
+    pindma_add_host_tests();
+    pindma_add_iommu_tests();
+    pindma_add_migrate_tests();
     ret = g_test_run();
     firmware_remove();
     return ret;

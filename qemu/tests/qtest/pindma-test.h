@@ -183,6 +183,12 @@ void pindma_add_queue_tests(void);
 void pindma_add_op_tests(void);
 void pindma_add_irq_tests(void);
 void pindma_add_journal_tests(void);
+void pindma_add_list_tests(void);
+void pindma_add_wait_tests(void);
+void pindma_add_fault_tests(void);
+void pindma_add_host_tests(void);
+void pindma_add_iommu_tests(void);
+void pindma_add_migrate_tests(void);
 void pindma_add_pci_tests(void);
 
 /* The same test on a root port, and on plain PCI */
