@@ -91,6 +91,11 @@ bench_guest() {
     mkdir -p "$dir"
     { cat /proc/loadavg; grep '^cpu ' /proc/stat; } >"$dir/load"
     bench_vm "$dir" "${BENCH_ARGUMENTS[@]}" "${cases[@]}" || code=$?
+    if [ "$code" -eq "$EXIT_RIG" ] && ! grep -qs '^# start' "$dir/stream.log"; then
+        # TCG now and then loses a boot to the kernel's patching of its own code. That is no bench.
+        code=0
+        bench_vm "$dir" "${BENCH_ARGUMENTS[@]}" "${cases[@]}" || code=$?
+    fi
     { cat /proc/loadavg; grep '^cpu ' /proc/stat; } >>"$dir/load"
     return "$code"
 }

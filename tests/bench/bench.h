@@ -48,6 +48,7 @@ struct bench_case {
 extern const struct bench_case bulk_case, stamps_case, slowdown_case,
 	ops_case, latency_case, iommu_case, edu_case, clock_case;
 
+int bench_cpu(void);		/* where a case is measured */
 double bench_now(void);		/* s */
 void bench_sample(const char *series, double value);
 void __attribute__((noreturn, format(printf, 1, 2)))
@@ -66,7 +67,9 @@ struct bench_peer {
 			     unsigned int *slots);
 };
 
-extern const struct bench_peer device_peer, nvme_peer, rxe_peer;
+/* pindma twice: looking before it sleeps, or always by poll() */
+extern const struct bench_peer device_peer, device_wait_peer, nvme_peer,
+	rxe_peer;
 
 /* device.c: pindma's large ops */
 void device_bulk_prepare(void);

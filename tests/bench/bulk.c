@@ -3,8 +3,6 @@
  * Large ops against memcpy() in the QEMU process, and HAMMER: how many pages a
  * second, and what that does to a program beside it.
  */
-#define _GNU_SOURCE
-#include <sched.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -57,9 +55,8 @@ const struct bench_case stamps_case = {
 };
 
 /*
- * A program that computes and uses memory: turns per second. On a vCPU of its
- * own, as the kernel's timers and the device's interrupts would be noise; the
- * other one sleeps, and leaves its core to the device.
+ * A program that computes and uses memory: turns per second. The other vCPU
+ * sleeps, and leaves its core to the device.
  */
 static double busy_loop(double seconds)
 {
@@ -78,17 +75,6 @@ static double busy_loop(double seconds)
 		now = bench_now();
 	} while (now - start < seconds);
 	return (double)turns / (now - start);
-}
-
-static void slowdown_prepare(void)
-{
-	cpu_set_t last;
-
-	device_bulk_prepare();
-	CPU_ZERO(&last);
-	CPU_SET(sysconf(_SC_NPROCESSORS_ONLN) - 1, &last);
-	if (sched_setaffinity(0, sizeof(last), &last))
-		bench_fail("cannot be moved to the last CPU");
 }
 
 static void sample_alone(const struct bench_series *series)
@@ -117,6 +103,6 @@ static const struct bench_series slowdown_series[] = {
 };
 
 const struct bench_case slowdown_case = {
-	"slowdown", slowdown_prepare, slowdown_series,
+	"slowdown", device_bulk_prepare, slowdown_series,
 	ARRAY_SIZE(slowdown_series),
 };

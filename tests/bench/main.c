@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <getopt.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,11 +74,31 @@ void *bench_memory(size_t len)
 	return p;
 }
 
+int bench_cpu(void)
+{
+	return (int)sysconf(_SC_NPROCESSORS_ONLN) - 1;
+}
+
+/*
+ * Everything happens on the last CPU, so that no one is luckier than others in
+ * where the scheduler puts the program.
+ */
+static void settle(void)
+{
+	cpu_set_t last;
+
+	CPU_ZERO(&last);
+	CPU_SET(bench_cpu(), &last);
+	if (sched_setaffinity(0, sizeof(last), &last))
+		bench_fail("cannot be moved to CPU %d", bench_cpu());
+}
+
 static void measure(void)
 {
 	unsigned int round, i;
 	double start;
 
+	settle();
 	if (current->prepare)
 		current->prepare();
 	start = bench_now();

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * QEMU's NVMe disk at its best: O_DIRECT through io_uring with the file and the
- * buffers registered, one system call for submission and waiting.
+ * buffers registered, one system call for submission and waiting. Its polled
+ * queues (poll_queues=1, IORING_SETUP_IOPOLL) and -device nvme,ioeventfd=on were
+ * tried: no faster.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -107,7 +107,7 @@ static void sample_latency(const struct bench_series *series)
 	  .size = 512, __VA_ARGS__ }
 
 static const struct bench_series latency_series[] = {
-	LATENCY("write_s", device, WRITE),
+	LATENCY("write_s", device_wait, WRITE),
 	LATENCY("nvme_s", nvme, WRITE),
 	LATENCY("rxe_s", rxe),
 };
