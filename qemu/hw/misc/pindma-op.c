@@ -608,6 +608,12 @@ static int pindma_op_atomic(PinDMAState *s, int qn, PinDMAOp *op)
 
 /* -------------------------------------------------------------------- steps */
 
+static bool pindma_cursor_is_sound(const PinDMACursor *c, uint64_t left,
+                                   bool list)
+{
+    return list ? c->left <= left : c->left == left;
+}
+
 /* Could an op that has been under way go on?  Not if its stream is damaged. */
 bool pindma_op_is_sound(PinDMAState *s, int qn, const PinDMAOp *op)
 {
@@ -622,8 +628,14 @@ bool pindma_op_is_sound(PinDMAState *s, int qn, const PinDMAOp *op)
         return false;
     }
     if (pindma_op_is_bytes(sqe)) {
-        return op->done <= sqe->len && op->to.left <= sqe->len - op->done &&
-               op->from.left <= sqe->len - op->done;
+        uint64_t left = sqe->len - op->done;
+
+        return op->done < MAX(1, sqe->len) &&
+               pindma_cursor_is_sound(&op->to, left,
+                                      sqe->flags & PINDMA_SQE_SG) &&
+               (!pindma_op_has_source(sqe) ||
+                pindma_cursor_is_sound(&op->from, left,
+                                       sqe->flags & PINDMA_SQE_SRC_SG));
     }
     if (sqe->opcode == PINDMA_OP_HAMMER) {
         return !op->rng || pindma_stamp_check(s, op, &mr) == PINDMA_ST_OK;

@@ -259,7 +259,7 @@ static void pindma_queue_start(PinDMAState *s, int qn)
     op->state = PINDMA_OP_RUNNING;
     op->due_ns = s->now;
     if (sqe->flags & PINDMA_SQE_NOT_BEFORE) {
-        op->due_ns = MAX(s->now, MIN(sqe->when, INT64_MAX - UINT32_MAX));
+        op->due_ns = MAX(s->now, MIN(sqe->when, INT64_MAX / 2));
     }
     op->due_ns += sqe->delay;
     if (sqe->flags & PINDMA_SQE_ON_MARK) {

@@ -169,13 +169,15 @@ static bool pindma_queue_is_sound(PinDMAState *s, int qn)
             q->beside_mask |= 1u << i;
         }
     }
-    return !q->enabled ||
-           (is_power_of_2(q->entries) &&
-            q->entries >= PINDMA_QUEUE_MIN_ENTRIES &&
-            q->entries <= PINDMA_QUEUE_MAX_ENTRIES &&
-            QEMU_IS_ALIGNED(q->sq_addr | q->cq_addr, PINDMA_PAGE_SIZE) &&
-            MAX(MAX(q->sq_head, q->sq_tail), MAX(q->cq_head, q->cq_tail)) <
-            q->entries);
+    if (!q->enabled) {
+        return q->op.state == PINDMA_OP_FREE && !q->beside_mask;
+    }
+    return is_power_of_2(q->entries) &&
+           q->entries >= PINDMA_QUEUE_MIN_ENTRIES &&
+           q->entries <= PINDMA_QUEUE_MAX_ENTRIES &&
+           QEMU_IS_ALIGNED(q->sq_addr | q->cq_addr, PINDMA_PAGE_SIZE) &&
+           MAX(MAX(q->sq_head, q->sq_tail), MAX(q->cq_head, q->cq_tail)) <
+           q->entries;
 }
 
 /* An mr in the making, or what is made of one, is made anew later. */
