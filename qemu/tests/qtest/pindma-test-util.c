@@ -656,8 +656,8 @@ char *refused(const char *device, const char *args)
     char *err = NULL;
     int status;
 
-    cmd = g_strdup_printf("timeout 20 %s -machine q35 -accel %s -display none -nodefaults "
-                          "-S -bios %s -monitor stdio %s -device %s",
+    cmd = g_strdup_printf("timeout 20 %s -machine q35 -accel %s -display none "
+                          "-nodefaults -S -bios %s -monitor stdio %s -device %s",
                           getenv("QTEST_QEMU_BINARY"),
                           strstr(args, "-icount") ? "tcg" : "qtest",
                           firmware(), args, device);
