@@ -16,6 +16,7 @@ QEMU_WRAP=() QEMU_EXTRA=() VM_MODE=run
 
 # vm_command INITRD SERIAL: the command line in QEMU_COMMAND. File names are relative to the results directory.
 # -nodefaults: without it q35 has an empty CD drive that the BIOS waits 32 s for.
+# Hotplug is PCI Express's own, where slots lose power and have an attention button, not ACPI's, where they do not.
 vm_command() {
     local dir cpu=max machine=q35 arguments=$KERNEL_ARGUMENTS
     [ "$ACCEL" != kvm ] || cpu=host
@@ -29,12 +30,14 @@ vm_command() {
         -nodefaults -display none -no-reboot
         -kernel "$KERNEL_IMAGE" -initrd "$1" -append "$arguments"
         -serial "$2"
+        -global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off
     )
     [ "$OPT_IOMMU" != intel ] || QEMU_COMMAND+=(-device intel-iommu,intremap=on)
     QEMU_COMMAND+=(
         -chardev file,id=results,path=stream.log
         -device virtio-serial-pci -device virtserialport,chardev=results,name=org.pindma.results
         -qmp unix:qmp.sock,server=on,wait=off -pidfile qemu.pid
+        -chardev socket,id=host,path=host.sock,server=on,wait=off -device virtserialport,chardev=host,name=org.pindma.host
         -device pcie-root-port,id=rp0 -device pindma,bus=rp0,id=pindma0
         "${QEMU_EXTRA[@]}"
     )
@@ -116,7 +119,7 @@ vm_run() {
     [ -z "$LIVE" ] || live=(--live)
     say "Booting $KERNEL_RELEASE (limits: boot $LIMIT_BOOT s, case $LIMIT_CASE s, total $LIMIT_TOTAL s)"
     # In the background, so that a signal is handled at once; killed with this script, whatever happens to it.
-    setpriv --pdeathsig TERM python3 "$ROOT/tests/rig/vm.py" --out "$dir" --kernel "$spec" --accel "$ACCEL" \
+    setpriv --pdeathsig TERM python3 -B "$ROOT/tests/rig/vm.py" --out "$dir" --kernel "$spec" --accel "$ACCEL" \
         --boot-limit "$LIMIT_BOOT" --case-limit "$LIMIT_CASE" --total-limit "$LIMIT_TOTAL" "${live[@]}" -- "${QEMU_COMMAND[@]}" &
     pid=$!
     # Ctrl-C ends the guest, not the report of what was seen until then.

@@ -15,9 +15,10 @@ import os
 import re
 import resource
 import signal
-import subprocess
 import sys
 import time
+
+from host import Host
 
 FAIL, RIG, LIMIT, SKIPPED, INTERRUPTED = 1, 99, 124, 4, 130
 
@@ -172,12 +173,6 @@ def verdict_at_goodbye(guest):
     return 0, ""
 
 
-def stop(process):
-    if process.poll() is None:
-        process.kill()
-    process.wait()
-
-
 class Interrupted(Exception):
     pass
 
@@ -189,17 +184,18 @@ def interrupt(signum, _frame):
     raise Interrupted(signum)
 
 
-def watch(process, guest, stream, console, limits, live):
+def watch(host, guest, stream, console, limits, live):
     """Follow the guest to its end. Returns (exit code, reason)."""
     ended = panicked = said_goodbye = None
     shown = 0.0
     while True:
-        gone = process.poll() is not None
+        gone = host.gone()
         # The console first: a complaint must be seen before the line that closes its case.
         for line in console.lines():
             guest.console_line(line)
         for line in stream.lines():
             guest.stream_line(line)
+        host.serve()
         now = time.monotonic()
 
         if live and now - shown > 0.2:
@@ -281,29 +277,27 @@ def main():
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, interrupt)
     signal.signal(signal.SIGHUP, interrupt)
-    process = None
+    host = None
     try:
-        with open("qemu.log", "w", encoding="utf-8") as log:
-            # In a session of its own, so that Ctrl-C reaches it through us; killed with us in any case.
-            process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *args.qemu], stdin=subprocess.DEVNULL,
-                                       stdout=log, stderr=log, start_new_session=True)
+        host = Host(args.qemu, open("qemu.log", "w", encoding="utf-8"))
         guest.started = guest.last_news = time.monotonic()
-        code, reason = watch(process, guest, Tail("stream.log"), Tail("console.log"), args,
+        code, reason = watch(host, guest, Tail("stream.log"), Tail("console.log"), args,
                              live_line if args.live else None)
     except Interrupted as signalled:
         code, reason = INTERRUPTED, f"interrupted by {signal.Signals(signalled.args[0]).name}"
         guest.fail_in_flight(reason)
     finally:
-        if process:
-            stop(process)
+        if host:
+            host.stop()
         if args.live:
             sys.stderr.write("\r\033[K")
     if reason is None:
         message = last_line("qemu.log")
-        if process.returncode < 0:
-            reason = f"the VM was lost before the first test: QEMU was killed by {signal.Signals(-process.returncode).name}"
-        elif process.returncode:
-            reason = f"QEMU did not start (exit {process.returncode}): {message}"
+        status = host.process.returncode
+        if status < 0:
+            reason = f"the VM was lost before the first test: QEMU was killed by {signal.Signals(-status).name}"
+        elif status:
+            reason = f"QEMU did not start (exit {status}): {message}"
         else:
             reason = "the kernel did not boot: the guest ended before the test runner's first line"
     guest.apply_complaints()

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""QEMU, and what the guest may ask of whoever runs it.
+
+A case that needs somebody outside, to pull the device out or to move the guest to another QEMU, writes a line to the
+virtio-serial port org.pindma.host and waits for the answer: "ok", perhaps with more, or "error: " and why. The guest
+is not trusted: what it can ask for is ACTIONS, each word of it is checked, and nothing of it is handed on as it came.
+host.log has what was asked and answered.
+"""
+import filecmp
+import json
+import os
+import re
+import socket
+import subprocess
+import time
+
+LONGEST_LINE = 200
+ANSWER_LIMIT = 30           # seconds that QEMU may take to answer
+UNPLUG_LIMIT = 20
+MIGRATION_LIMIT = 120
+LOW_MEMORY = 2 << 30        # q35: without a hole from 0 to here, if there is that much
+
+# Names for pcie_aer_inject_error
+AER_ERRORS = {"correctable": "BAD_TLP", "nonfatal": "COMP_TIME", "fatal": "MALF_TLP"}
+FAULTS = ("none", "drop", "bit-flip")
+
+
+class Refused(Exception):
+    pass
+
+
+def connect(path, process):
+    """The socket that QEMU makes when it starts, as soon as it is there."""
+    deadline = time.monotonic() + ANSWER_LIMIT
+    while True:
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.connect(path)
+            return sock
+        except (FileNotFoundError, ConnectionRefusedError):
+            sock.close()
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise Refused(f"QEMU does not listen at {path}") from None
+            time.sleep(0.02)
+
+
+class Qmp:
+    def __init__(self, path, process):
+        self.sock = connect(path, process)
+        self.sock.settimeout(ANSWER_LIMIT)
+        self.file = self.sock.makefile("r", encoding="utf-8")
+        self.file.readline()                # the greeting
+        self.execute("qmp_capabilities")
+
+    def execute(self, command, **arguments):
+        try:
+            self.sock.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
+            for line in self.file:
+                answer = json.loads(line)
+                if "error" in answer:
+                    raise Refused(f"{command}: {answer['error']['desc']}")
+                if "return" in answer:
+                    return answer["return"]
+        except OSError as error:
+            raise Refused(f"{command}: {error}") from None
+        raise Refused(f"{command}: QEMU has closed the connection")
+
+    def monitor(self, line):
+        """A command that only the human monitor has; returns what it prints."""
+        return self.execute("human-monitor-command", **{"command-line": line}).strip()
+
+
+class Host:
+    def __init__(self, command, log):
+        self.log = log
+        self.number = 1
+        self.qmp = self.port = None
+        self.rest = b""
+        self.has_port = any("path=host.sock" in word for word in command)
+        self.command = command
+        self.process = self.start(command)
+
+    def start(self, command):
+        # In a session of its own, so that Ctrl-C reaches it through us; killed with us in any case.
+        return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *command], stdin=subprocess.DEVNULL,
+                                stdout=self.log, stderr=self.log, start_new_session=True)
+
+    def gone(self):
+        return self.process.poll() is not None
+
+    def stop(self):
+        if not self.gone():
+            self.process.kill()
+        self.process.wait()
+
+    def note(self, text):
+        with open("host.log", "a", encoding="utf-8") as log:
+            log.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+
+    # ------------------------------------------------------------------------------------------------ the port
+
+    def serve(self):
+        """Answer what the guest asks; returns at once if it asks nothing."""
+        if not self.has_port or self.gone():
+            return
+        try:
+            if self.port is None:
+                self.port = connect("host.sock", self.process)
+                self.port.setblocking(False)
+            data = self.port.recv(4096)
+        except (BlockingIOError, Refused):
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.has_port = False           # QEMU ends
+            return
+        self.rest += data
+        while b"\n" in self.rest:
+            line, _, self.rest = self.rest.partition(b"\n")
+            self.answer(line[:LONGEST_LINE].decode("ascii", "replace"))
+        self.rest = self.rest[:LONGEST_LINE]
+
+    def answer(self, line):
+        self.note(f"guest: {line!r}")
+        try:
+            text = " ".join(["ok", *self.act(line)])
+        except Refused as refused:
+            text = f"error: {refused}"
+        self.note(text)
+        try:
+            self.port.sendall(text.encode("ascii", "replace")[:LONGEST_LINE] + b"\n")
+        except OSError:
+            pass                            # nobody reads: there is no more to be done for it
+
+    def act(self, line):
+        for pattern, action in self.ACTIONS.items():
+            found = re.fullmatch(pattern, line)
+            if found:
+                if self.qmp is None:
+                    self.qmp = Qmp("qmp.sock", self.process)
+                return action(self, *found.groups()) or ()
+        raise Refused("not an action")
+
+    # --------------------------------------------------------------------------------------------- the actions
+
+    def unplug(self):
+        """Press the slot's button; the guest lets go of the device when it likes."""
+        self.qmp.execute("device_del", id="pindma0")
+
+    def plug(self):
+        device = next(word for word in self.command if word.startswith("pindma,"))
+        # A guest that has let go of a device keeps the slot under power for another second.
+        deadline = time.monotonic() + UNPLUG_LIMIT
+        while any(entry["name"] == "pindma0" for entry in self.qmp.execute("qom-list", path="/machine/peripheral")):
+            if time.monotonic() > deadline:
+                raise Refused(f"the old device is still there after {UNPLUG_LIMIT} s")
+            time.sleep(0.05)
+        time.sleep(1)                       # QEMU frees the memory of the old one a moment later
+        said = self.qmp.monitor(f"device_add {device}")
+        if said:
+            raise Refused(said)
+
+    def aer(self, kind):
+        said = self.qmp.monitor(f"pcie_aer_inject_error pindma0 {AER_ERRORS[kind]}")
+        if not said.startswith("OK"):
+            raise Refused(said)
+
+    def fault(self, name):
+        self.qmp.execute("qom-set", path="/machine/peripheral/pindma0", property="fault", value=name)
+
+    def word(self, address):
+        """8 bytes of the guest's memory"""
+        said = self.qmp.monitor(f"xp /1gx {address:#x}")
+        found = re.fullmatch(r"[0-9a-f]+: (0x[0-9a-f]+)", said)
+        if not found:
+            raise Refused(said)
+        return int(found[1], 16)
+
+    def pause(self, address):
+        """Stop the VM for half a second. What was at the address when it had stopped, and what at the end?"""
+        address = int(address, 16)
+        if address >= LOW_MEMORY:
+            raise Refused("the address is too high")
+        self.qmp.execute("stop")
+        try:
+            first = self.word(address)
+            time.sleep(0.5)
+            return f"{first:#x}", f"{self.word(address):#x}"
+        finally:
+            self.qmp.execute("cont")
+
+    def migrate(self):
+        """Move the guest, live, to another QEMU on this host, which writes on in the same files."""
+        number = self.number + 1
+        other = self.start(self.second(number))
+        try:
+            qmp = Qmp(f"qmp-{number}.sock", other)
+            port = connect(f"host-{number}.sock", other)
+            uri = f"unix:migrate-{number}.sock"
+            qmp.execute("migrate-incoming", uri=uri)
+            self.qmp.execute("migrate", uri=uri)
+            self.wait_for_migration()
+            size = self.compare_memory(qmp)
+        except Refused:
+            other.kill()
+            other.wait()
+            self.qmp.execute("migrate_cancel")
+            self.qmp.execute("cont")        # refused if it runs
+            raise
+        self.qmp.execute("quit")
+        self.process.wait()
+        self.process, self.qmp, self.port, self.number = other, qmp, port, number
+        self.port.setblocking(False)
+        self.qmp.execute("cont")
+        return (str(size),)
+
+    def second(self, number):
+        """The command line of the QEMU that the guest moves to"""
+        words = []
+        for word in self.command:
+            word = re.sub(r"^file:(.*)", r"chardev:console", word)
+            word = re.sub(r"^(file,id=.*)", r"\1,append=on", word)
+            word = re.sub(r"\b(qmp|host)\.sock\b", rf"\1-{number}.sock", word)
+            words.append(re.sub(r"^qemu\.pid$", f"qemu-{number}.pid", word))
+        return words + ["-chardev", "file,id=console,path=console.log,append=on", "-incoming", "defer", "-S"]
+
+    def wait_for_migration(self):
+        deadline = time.monotonic() + MIGRATION_LIMIT
+        while True:
+            info = self.qmp.execute("query-migrate")
+            if info.get("status") == "completed":
+                return
+            if info.get("status") == "failed" or time.monotonic() > deadline:
+                raise Refused(f"migration: {info.get('status')} {info.get('error-desc', '')}")
+            time.sleep(0.05)
+
+    def compare_memory(self, other):
+        """Both have stopped: from now on neither may write, so both must have the same memory. Its size."""
+        size = min(self.qmp.execute("query-memory-size-summary")["base-memory"], LOW_MEMORY)
+        time.sleep(0.2)
+        try:
+            self.qmp.execute("pmemsave", val=0, size=size, filename="memory-1")
+            other.execute("pmemsave", val=0, size=size, filename="memory-2")
+            if not filecmp.cmp("memory-1", "memory-2", shallow=False):
+                raise Refused("the memory of the two QEMUs differs: one has written after it had stopped")
+        finally:
+            for name in ("memory-1", "memory-2"):
+                if os.path.exists(name):
+                    os.remove(name)
+        return size
+
+    ACTIONS = {
+        r"unplug": unplug,
+        r"plug": plug,
+        r"aer (%s)" % "|".join(AER_ERRORS): aer,
+        r"fault (%s)" % "|".join(FAULTS): fault,
+        r"pause (0x[0-9a-f]{1,9})": pause,
+        r"migrate": migrate,
+    }
