@@ -73,6 +73,7 @@ help_guest_options() {
   --smp N             virtual CPUs, at least 2 (default 2)
   --memory MIB        guest memory (default 1024)
   --iommu KIND        intel or none (default none)
+  --device PROPERTIES more for -device pindma, for example msix=off,dma-bits=32
   --append ARGUMENTS  more for the kernel's command line
   -n                  print the QEMU command line and do nothing
   -h                  this help
@@ -93,6 +94,10 @@ Usage: ./run.sh run [OPTION]...
   --until-fail        stop at the first failure; repeats until there is one, unless --repeat says how often
   --timeout S         total limit in seconds (default: $TOTAL_LIMIT, ten times that under TCG)
   --case-limit S      limit of one case in seconds (default: $CASE_LIMIT, ten times that under TCG)
+  --icount SHIFT      deterministic: an instruction takes 2^SHIFT ns (0 to 10), the seed chooses the moments of DMA; the
+                      same command again gives the same run, to the last byte of the journal; implies --journal
+  --journal           keep all of the device's journal in results/<time>/journal.bin; tests/rig/journal.py prints it.
+                      It has 64 bytes for each access: a hammer without a limit makes gigabytes
   --bisect            exit 125 if the kernel cannot be built against or booted, for "git bisect run"
 HELP
         help_guest_options
@@ -152,13 +157,14 @@ HELP
 
 OPT_KERNELS=6.12 OPT_BUILD='' OPT_QEMU='' OPT_QEMU_SRC='' OPT_SMP=2 OPT_MEMORY=1024 OPT_IOMMU=none
 OPT_TESTS=() OPT_GROUPS=() OPT_ALL='' OPT_SEED='' OPT_REPEAT='' OPT_UNTIL_FAIL='' OPT_TIMEOUT='' OPT_CASE_LIMIT=''
+OPT_ICOUNT='' OPT_JOURNAL='' OPT_DEVICE=''
 OPT_BISECT='' OPT_QUICK='' OPT_ROUNDS='' OPT_PROFILE='' OPT_DRY='' OPT_FULL='' OPT_APPEND=''
 # A QEMU to use as it is; the rig's own tests need one without the device.
 OPT_QEMU_BIN=${PINDMA_QEMU_BIN:-}
 OPT_TIME='' OPT_RUNS='' OPT_MINIMIZE='' OPT_INPUT=''
 
-GUEST_OPTIONS=(-k --build --qemu --qemu-src --smp --memory --iommu --append -n)
-RUN_OPTIONS=(-t -g --all --seed --repeat --until-fail --timeout --case-limit --bisect "${GUEST_OPTIONS[@]}")
+GUEST_OPTIONS=(-k --build --qemu --qemu-src --smp --memory --iommu --device --append -n)
+RUN_OPTIONS=(-t -g --all --seed --repeat --until-fail --timeout --case-limit --icount --journal --bisect "${GUEST_OPTIONS[@]}")
 
 options_of() {
     case $1 in
@@ -190,6 +196,7 @@ parse_options() {
         --all) OPT_ALL=1; continue ;;
         --until-fail) OPT_UNTIL_FAIL=1; continue ;;
         --bisect) OPT_BISECT=1; EXIT_RIG=125; continue ;;
+        --journal) OPT_JOURNAL=1; continue ;;
         --full) OPT_FULL=1; continue ;;
         --quick) OPT_QUICK=1; continue ;;
         --profile) OPT_PROFILE=1; continue ;;
@@ -211,7 +218,10 @@ parse_options() {
         --smp) OPT_SMP=$value; need_number "$option" "$value" 2 ;;       # one CPU: device atomics would not be atomic
         --memory) OPT_MEMORY=$value; need_number "$option" "$value" 256 ;;
         --iommu) OPT_IOMMU=$value; [[ $value == intel || $value == none ]] || usage_error "--iommu '$value': intel or none." ;;
+        --device) OPT_DEVICE=$value; [ -n "$value" ] || usage_error "--device '': properties are wanted, for example msix=off." ;;
         --append) OPT_APPEND=$value ;;
+        --icount) OPT_ICOUNT=$value OPT_JOURNAL=1
+            [[ $value =~ ^([0-9]|10)$ ]] || usage_error "--icount '$value': 0 to 10 is wanted, for example 3." ;;
         --seed) OPT_SEED=$value; [[ $value =~ ^(0x[0-9a-fA-F]+|[0-9]+)$ ]] || usage_error "--seed '$value': a number is wanted." ;;
         --repeat) OPT_REPEAT=$value; need_number "$option" "$value" 1 ;;
         --rounds) OPT_ROUNDS=$value; need_number "$option" "$value" 1 ;;

@@ -61,6 +61,16 @@ image_module() {
     esac
 }
 
+# image_archive DIR: DIR as an initramfs. It has no time and no inode number of this moment: the same files are the same
+# bytes, or else no run could be repeated to the instruction.
+image_archive() {
+    (
+        cd "$1"
+        find . -mindepth 1 -exec touch --no-dereference --date=@0 {} +
+        find . -mindepth 1 -print0 | sort -z | cpio --null --create --quiet --reproducible --format=newc --owner=0:0
+    )
+}
+
 image_build() {
     local final=$1 root=$CACHE/tmp/image applet path dir modules
     rm -rf "$root"
@@ -87,7 +97,7 @@ image_build() {
     done
     depmod -b "$root" "$KERNEL_RELEASE"
     # Not compressed: unpacking costs an emulated CPU more than loading three more megabytes.
-    (cd "$root" && find . -print0 | LC_ALL=C sort -z | cpio --null --create --quiet --format=newc --owner=0:0) >"$CACHE/tmp/cpio"
+    image_archive "$root" >"$CACHE/tmp/cpio"
     mkdir -p "${final%/*}"
     mv "$CACHE/tmp/cpio" "$final"
     rm -rf "$root"
@@ -110,6 +120,6 @@ image_with_job() {
     mkdir -p "$dir/etc/pindma"
     printf '%s\n' "$mode" >"$dir/etc/pindma/mode"
     if [ $# -gt 0 ]; then printf '%s\n' "$@"; fi >"$dir/etc/pindma/args"
-    { cat "$image"; (cd "$dir" && find etc | cpio --create --quiet --format=newc --owner=0:0); } >"$out"
+    { cat "$image"; image_archive "$dir"; } >"$out"
     rm -rf "$dir"
 }

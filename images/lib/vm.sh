@@ -14,14 +14,30 @@ KERNEL_ARGUMENTS="console=ttyS0 panic=-1 oops=panic"
 # What one kind of run has besides: a program that starts QEMU, devices; and what the guest is to do, see images/init.
 QEMU_WRAP=() QEMU_EXTRA=() VM_MODE=run
 
+# --icount: nothing that the guest sees depends on the host, and the same command gives the same run, to the byte.
+#   - time is what was executed, for the guest's clocks and for the device's engine, whose seed chooses the moments of DMA;
+#   - no KASLR: all seeds have the same addresses. All other randomness of the guest is RDRAND's, which -seed determines;
+#   - virtio's doorbells do their work at once, and not when QEMU's main loop finds the time (ioeventfd=off);
+#   - nobody outside can be asked: there is no port to the host.
+ICOUNT_START=2020-01-01T00:00:00
+
+# vm_device: the pindma device, as -device wants it.
+vm_device() {
+    local device=pindma,bus=rp0,id=pindma0
+    [ -z "$OPT_ICOUNT" ] || device+=,engine=timer,seed=${OPT_SEED:-1}
+    [ -z "$OPT_JOURNAL" ] || device+=,journal=journal
+    echo "$device${OPT_DEVICE:+,$OPT_DEVICE}"
+}
+
 # vm_command INITRD SERIAL: the command line in QEMU_COMMAND. File names are relative to the results directory.
 # -nodefaults: without it q35 has an empty CD drive that the BIOS waits 32 s for.
 # Hotplug is PCI Express's own, where slots lose power and have an attention button, not ACPI's, where they do not.
 vm_command() {
-    local dir cpu=max machine=q35 arguments=$KERNEL_ARGUMENTS
+    local dir cpu=max machine=q35 arguments=$KERNEL_ARGUMENTS serial=virtio-serial-pci
     [ "$ACCEL" != kvm ] || cpu=host
     [ "$ACCEL $OPT_IOMMU" != "kvm intel" ] || machine=q35,kernel-irqchip=split
     [ "$OPT_IOMMU" != intel ] || arguments+=" intel_iommu=on"
+    [ -z "$OPT_ICOUNT" ] || arguments+=" nokaslr" serial+=,ioeventfd=off
     [ -z "$OPT_APPEND" ] || arguments+=" $OPT_APPEND"
     QEMU_COMMAND=("${QEMU_WRAP[@]}" "$QEMU_BIN")
     for dir in "${FIRMWARE_DIRS[@]}"; do QEMU_COMMAND+=(-L "$dir"); done
@@ -32,13 +48,21 @@ vm_command() {
         -serial "$2"
         -global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off
     )
+    [ -z "$OPT_ICOUNT" ] || QEMU_COMMAND+=(
+        -icount "shift=$OPT_ICOUNT,sleep=off" -rtc "clock=vm,base=$ICOUNT_START" -seed "${OPT_SEED:-1}"
+    )
     [ "$OPT_IOMMU" != intel ] || QEMU_COMMAND+=(-device intel-iommu,intremap=on)
     QEMU_COMMAND+=(
         -chardev file,id=results,path=stream.log
-        -device virtio-serial-pci -device virtserialport,chardev=results,name=org.pindma.results
+        -device "$serial" -device virtserialport,chardev=results,name=org.pindma.results
         -qmp unix:qmp.sock,server=on,wait=off -pidfile qemu.pid
+    )
+    [ -n "$OPT_ICOUNT" ] || QEMU_COMMAND+=(
         -chardev socket,id=host,path=host.sock,server=on,wait=off -device virtserialport,chardev=host,name=org.pindma.host
-        -device pcie-root-port,id=rp0 -device pindma,bus=rp0,id=pindma0
+    )
+    [ -z "$OPT_JOURNAL" ] || QEMU_COMMAND+=(-chardev file,id=journal,path=journal.bin)
+    QEMU_COMMAND+=(
+        -device pcie-root-port,id=rp0 -device "$(vm_device)"
         "${QEMU_EXTRA[@]}"
     )
 }
@@ -58,6 +82,7 @@ vm_print() {
 kvm_probe() {
     local answer dir
     ACCEL=tcg
+    if [ -n "$OPT_ICOUNT" ]; then KVM_WHY="--icount is not for KVM"; return; fi
     if [ ! -e /dev/kvm ]; then KVM_WHY="no /dev/kvm"; return; fi
     if ! { : <>/dev/kvm; } 2>/dev/null; then KVM_WHY="/dev/kvm cannot be opened by $(id -un)"; return; fi
     answer=$CACHE/kvm/$(hash_text "$QEMU_KEY" "$KERNEL_ID" "$(cat /proc/sys/kernel/random/boot_id)")
