@@ -31,7 +31,8 @@ static const struct scenario *const tables[] = {
 	fork_scenarios, lifetime_scenarios, driver_ops_scenarios,
 	driver_atomics_scenarios, driver_lists_scenarios,
 	driver_order_scenarios, driver_limits_scenarios,
-	driver_device_scenarios, driver_removal_scenarios, fault_scenarios,
+	driver_device_scenarios, driver_removal_scenarios,
+	driver_host_scenarios, driver_iommu_scenarios, fault_scenarios,
 	selftest_scenarios,
 };
 
