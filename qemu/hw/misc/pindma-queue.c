@@ -635,6 +635,7 @@ void pindma_queue_set(PinDMAState *s, int qn, hwaddr reg, uint64_t val)
 void pindma_queue_doorbell(PinDMAState *s, int qn, hwaddr reg, uint64_t val)
 {
     PinDMAQueue *q = &s->queues[qn];
+    bool full;
 
     switch (reg) {
     case PINDMA_DB_SQ_TAIL:
@@ -651,8 +652,11 @@ void pindma_queue_doorbell(PinDMAState *s, int qn, hwaddr reg, uint64_t val)
             ((q->cq_tail - q->cq_head) & (q->entries - 1))) {
             break;
         }
+        full = !pindma_cq_room(q);
         q->cq_head = val;
-        pindma_kick(s, qn);
+        if (full) {
+            pindma_kick(s, qn);
+        }
         return;
     case PINDMA_DB_MARK:
         pindma_queue_mark(s, qn, val);
