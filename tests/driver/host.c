@@ -9,7 +9,8 @@
  * migrate); leave journal_seq out of the vmstate (migrate); leave FLR out of
  * pindma_config_write() (function_reset) or the call of pindma_reset() out of
  * pindma_device_reset() (bus_reset, function_reset); do not write the slot's
- * control word (surprise); arm no fault in host.py (host_fault).
+ * control word (surprise); arm no fault in host.py (host_fault), or compare there
+ * with re.match() (host_refuses).
  */
 #include <dirent.h>
 #include <errno.h>
@@ -70,21 +71,17 @@ static int open_port(struct test *t)
 	return pfd.fd;
 }
 
-/* Ask the host for something; returns what it says besides "ok". */
-const char *ask_host(struct test *t, const char *fmt, ...)
+/* Write a line to the host; returns the line that it answers, or "". */
+static const char *tell_host(struct test *t, const char *line)
 {
 	static char answer[256];
 	struct pollfd pfd = { .events = POLLIN };
 	size_t len = 0;
 	ssize_t n;
-	va_list ap;
 	int i;
 
 	pfd.fd = open_port(t);
-	va_start(ap, fmt);
-	vdprintf(pfd.fd, fmt, ap);
-	va_end(ap);
-	CHECK(t, write(pfd.fd, "\n", 1) == 1);
+	CHECK(t, dprintf(pfd.fd, "%s\n", line) == (int)strlen(line) + 1);
 	/* While the machine moves the port may have nobody at its other end. */
 	for (i = 0; i < ANSWER_MS / 10; i++) {
 		poll(&pfd, 1, 10);
@@ -99,9 +96,23 @@ const char *ask_host(struct test *t, const char *fmt, ...)
 	}
 	close(pfd.fd);
 	answer[strcspn(answer, "\n")] = '\0';
+	return answer;
+}
+
+/* Ask the host for something; returns what it says besides "ok". */
+const char *ask_host(struct test *t, const char *fmt, ...)
+{
+	const char *answer;
+	char line[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	answer = tell_host(t, line);
 	if (strncmp(answer, "ok", 2))
 		test_error(t, "the host was asked for '%s' and answers '%s'",
-			   fmt, answer);
+			   line, answer);
 	return answer + 2;
 }
 
@@ -476,6 +487,32 @@ static void aer_nonfatal(struct test *t)
 	aer(t, "nonfatal", "severity=Uncorrect");
 }
 
+/* A guest that wants more than it may have: the host does nothing, and goes on. */
+static void host_refuses(struct test *t)
+{
+	static const char *const lines[] = {
+		"quit", "system_reset", "unplug pindma0", "unplug\001",
+		"aer fatal; quit", "aer MALF_TLP", "fault hang", "fault drop\r",
+		"pause 0x80000000", "pause 0x1 0x2", "pause -1",
+		"migrate exec:reboot", "plug,romfile=/etc/shadow", "\xff\xfe", "",
+	};
+	static char endless[4000];
+	const char *answer;
+	unsigned int i;
+
+	test_open(t);
+	for (i = 0; i < ARRAY_SIZE(lines); i++) {
+		answer = tell_host(t, lines[i]);
+		if (strncmp(answer, "error: ", 7))
+			test_lost(t, "the host answers '%s' to '%s'", answer,
+				  lines[i]);
+	}
+	memset(endless, 'x', sizeof(endless) - 1);
+	CHECK(t, !strncmp(tell_host(t, endless), "error: ", 7));
+	CHECK(t, test_info(t).fault == PINDMA_FAULT_NONE);
+	test_kept(t);
+}
+
 /* A fault that is armed while the guest runs, and not by its driver */
 static void host_fault(struct test *t)
 {
@@ -606,6 +643,11 @@ const struct scenario driver_host_scenarios[] = {
 		.promise = "a fault that the host arms in the running guest hits, and the driver can say that it did",
 		.flags = SCENARIO_SLOW,
 		.run = host_fault,
+	}, {
+		.name = "driver.host_refuses",
+		.promise = "what a guest may ask of the host is a list, and nothing else",
+		.flags = SCENARIO_SLOW,
+		.run = host_refuses,
 	}, {
 		.name = "driver.pause",
 		.promise = "while the VM is stopped nothing is written; afterwards the hammer goes on",
