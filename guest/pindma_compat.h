@@ -11,6 +11,12 @@
 #include <linux/pci.h>
 #include <linux/version.h>
 
+/* 6.3: bc292ab00f6c, flags of a vma are set by functions */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+#define vm_flags_set(vma, flags) ((vma)->vm_flags |= (flags))
+#define vm_flags_clear(vma, flags) ((vma)->vm_flags &= ~(flags))
+#endif
+
 /* It was called PCI_IRQ_LEGACY before. */
 #ifndef PCI_IRQ_INTX
 #define PCI_IRQ_INTX PCI_IRQ_LEGACY

@@ -207,6 +207,7 @@ static struct pindma_dev *pindma_dev_alloc(struct pci_dev *pdev)
 	mutex_init(&pd->admin_lock);
 	init_completion(&pd->admin_done);
 	mutex_init(&pd->fault_lock);
+	mutex_init(&pd->userq_lock);
 	mutex_init(&pd->ctx_lock);
 	xa_init_flags(&pd->ctxs, XA_FLAGS_ALLOC1);
 	init_rwsem(&pd->gone_sem);
@@ -300,8 +301,10 @@ static void pindma_remove(struct pci_dev *pdev)
 
 	/* The mappings must go while there is a struct device to unmap from. */
 	mutex_lock(&pd->ctx_lock);
-	xa_for_each(&pd->ctxs, domain, ctx)
+	xa_for_each(&pd->ctxs, domain, ctx) {
+		pindma_userq_release(ctx);
 		pindma_ctx_release_mrs(ctx);
+	}
 	mutex_unlock(&pd->ctx_lock);
 	pindma_dev_put(pd);
 }

@@ -6,10 +6,12 @@
  *	pindma_irq.c	interrupts: MSI-X, MSI or INTx
  *	pindma_queue.c	ops: submission, completion, admin commands
  *	pindma_mr.c	memory regions: pin, map, register, and back
+ *	pindma_userq.c	queues that are mapped into a process
  *	pindma_uapi.c	the character device
  *
  * Locks, outermost first: gone_sem, ctx_lock, mr_lock, admin_lock; post_lock and
- * reap_lock of a file; the lock of a queue, the lock of a file.
+ * reap_lock of a file; the lock of a queue, the lock of a file. userq_lock is
+ * inside gone_sem, ctx_lock and mmap_lock, and outside the lock of a queue.
  */
 #ifndef PINDMA_DRV_H
 #define PINDMA_DRV_H
@@ -34,9 +36,11 @@
 #define PINDMA_MAX_OPS	256	/* of one file, from post to reap */
 #define PINDMA_BATCH	32	/* ops that are copied, or linked, at a time */
 #define PINDMA_CHANNELS	(PINDMA_NUM_QUEUES - PINDMA_QUEUE_IO)
+#define PINDMA_SHARED	4	/* channels that no file can have for itself */
 
 struct eventfd_ctx;
 struct pindma_ctx;
+struct pindma_userq;
 
 /* An op on its way */
 struct pindma_req {
@@ -51,6 +55,7 @@ struct pindma_queue {
 	void __iomem *regs;
 	void __iomem *db;		/* doorbells */
 	spinlock_t lock;		/* all below */
+	struct pindma_userq *userq;	/* it belongs to a file; and userq_lock */
 	struct pindma_sqe *sq;
 	struct pindma_cqe *cq;
 	dma_addr_t sq_dma, cq_dma;
@@ -84,6 +89,7 @@ struct pindma_dev {
 	u16 admin_status;
 	struct mutex fault_lock;	/* the registers of faults */
 	struct pindma_queue queues[PINDMA_NUM_QUEUES];
+	struct mutex userq_lock;	/* userq of all queues */
 
 	/*
 	 * Read: for the time of a system call. Written: by remove, so that
@@ -103,6 +109,7 @@ struct pindma_dev {
 struct pindma_ctx {
 	struct pindma_dev *pd;
 	u32 domain;			/* protection domain, never 0 */
+	struct address_space *mapping;	/* where its mappings are found */
 	struct xarray mrs;		/* struct pindma_mr, by key */
 	struct mutex mr_lock;		/* dereg against use of an mr */
 
@@ -118,6 +125,7 @@ struct pindma_ctx {
 	 */
 	u32 posted, completed, reaped;
 	struct pindma_completion completions[PINDMA_MAX_OPS];
+	atomic_t num_userqs;
 	struct pindma_op ops[PINDMA_BATCH];	/* copied, to be posted */
 };
 
@@ -152,12 +160,17 @@ void pindma_irq_free(struct pindma_dev *pd);
 /* pindma_queue.c */
 int pindma_queue_init(struct pindma_dev *pd, int nr);
 void pindma_queue_free(struct pindma_queue *q);
+void pindma_queue_enable(struct pindma_queue *q, dma_addr_t sq, dma_addr_t cq,
+			 u32 entries, u32 domain);
+void pindma_queue_disable(struct pindma_queue *q);
+int pindma_queue_give(struct pindma_queue *q, struct pindma_userq *userq);
+void pindma_queue_take_back(struct pindma_queue *q);
 void pindma_queue_flush(struct pindma_queue *q);
 void pindma_queue_scan(struct pindma_queue *q);
 int pindma_queue_post(struct pindma_queue *q, struct pindma_ctx *ctx,
 		      const struct pindma_op *ops, unsigned int nr);
 void pindma_queue_disown(struct pindma_queue *q, struct pindma_ctx *ctx);
-void pindma_queue_mark(struct pindma_queue *q, u64 value);
+int pindma_queue_mark(struct pindma_queue *q, u64 value);
 int pindma_queue_admin(struct pindma_dev *pd, struct pindma_sqe *sqe);
 
 /* pindma_mr.c */
@@ -166,6 +179,15 @@ struct pindma_mr *pindma_mr_create(struct pindma_dev *pd, u32 domain,
 void pindma_mr_destroy(struct pindma_mr *mr);
 void pindma_mr_page_info(struct pindma_mr *mr, unsigned long n,
 			 struct pindma_page *info);
+
+/* pindma_userq.c */
+int pindma_userq_create(struct pindma_ctx *ctx,
+			struct pindma_create_queue *arg);
+int pindma_userq_destroy(struct pindma_ctx *ctx, u32 channel);
+void pindma_userq_release(struct pindma_ctx *ctx);
+void pindma_userq_interrupt(struct pindma_userq *uq);
+bool pindma_userq_readable(struct pindma_ctx *ctx);
+int pindma_userq_mmap(struct pindma_ctx *ctx, struct vm_area_struct *vma);
 
 /* pindma_uapi.c */
 extern const struct file_operations pindma_fops;

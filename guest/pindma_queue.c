@@ -25,6 +25,24 @@ static void pindma_queue_write64(struct pindma_queue *q, u32 reg, u64 value)
 	pindma_dev_write64(q->pd, q->regs - q->pd->regs + reg, value);
 }
 
+/* Domain 0: each sqe says which one it belongs to. */
+void pindma_queue_enable(struct pindma_queue *q, dma_addr_t sq, dma_addr_t cq,
+			 u32 entries, u32 domain)
+{
+	pindma_queue_write64(q, PINDMA_QUEUE_SQ_ADDR, sq);
+	pindma_queue_write64(q, PINDMA_QUEUE_CQ_ADDR, cq);
+	writel(entries, q->regs + PINDMA_QUEUE_ENTRIES);
+	writel(domain, q->regs + PINDMA_QUEUE_PD);
+	writel(1, q->regs + PINDMA_QUEUE_ENABLE);
+}
+
+/* Its ops are gone, and its rings not accessed any more, when this returns. */
+void pindma_queue_disable(struct pindma_queue *q)
+{
+	writel(0, q->regs + PINDMA_QUEUE_ENABLE);
+	readl(q->regs + PINDMA_QUEUE_ENABLE);	/* flushes the posted write */
+}
+
 int pindma_queue_init(struct pindma_dev *pd, int nr)
 {
 	struct pindma_queue *q = &pd->queues[nr];
@@ -48,13 +66,44 @@ int pindma_queue_init(struct pindma_dev *pd, int nr)
 		pindma_queue_free(q);
 		return -ENOMEM;
 	}
-	pindma_queue_write64(q, PINDMA_QUEUE_SQ_ADDR, q->sq_dma);
-	pindma_queue_write64(q, PINDMA_QUEUE_CQ_ADDR, q->cq_dma);
-	writel(PINDMA_ENTRIES, q->regs + PINDMA_QUEUE_ENTRIES);
-	/* Each sqe says which domain it belongs to. */
-	writel(0, q->regs + PINDMA_QUEUE_PD);
-	writel(1, q->regs + PINDMA_QUEUE_ENABLE);
+	pindma_queue_enable(q, q->sq_dma, q->cq_dma, PINDMA_ENTRIES, 0);
 	return 0;
+}
+
+/*
+ * A channel on which nobody has anything on its way becomes that of one file,
+ * and is disabled. Posting to it fails from now on.
+ */
+int pindma_queue_give(struct pindma_queue *q, struct pindma_userq *userq)
+{
+	int ret = -EBUSY;
+
+	spin_lock_irq(&q->lock);
+	if (!q->userq && q->num_free == PINDMA_MAX_REQS) {
+		q->userq = userq;
+		ret = 0;
+	}
+	spin_unlock_irq(&q->lock);
+	if (!ret)
+		pindma_queue_disable(q);
+	return ret;
+}
+
+/* The channel is disabled, and becomes again one that all files share. */
+void pindma_queue_take_back(struct pindma_queue *q)
+{
+	spin_lock_irq(&q->lock);
+	/* Once it is gone its rings are, or will be, freed. */
+	if (!READ_ONCE(q->pd->gone)) {
+		/* What is left there has the phase of what is to come. */
+		memset(q->cq, 0, PINDMA_ENTRIES * sizeof(*q->cq));
+		q->sq_tail = 0;
+		q->cq_head = 0;
+		q->phase = 1;
+		pindma_queue_enable(q, q->sq_dma, q->cq_dma, PINDMA_ENTRIES, 0);
+	}
+	q->userq = NULL;
+	spin_unlock_irq(&q->lock);
 }
 
 /* The device must have been reset, or else never have seen the rings. */
@@ -184,6 +233,8 @@ int pindma_queue_post(struct pindma_queue *q, struct pindma_ctx *ctx,
 	/* The flush comes after this is set, and takes the lock. */
 	if (READ_ONCE(q->pd->failed))
 		ret = -EIO;
+	else if (q->userq)
+		ret = -EBUSY;
 	while (n < nr && !ret) {
 		chain = pindma_chain(ops + n, nr - n);
 		if (!chain)
@@ -203,15 +254,22 @@ int pindma_queue_post(struct pindma_queue *q, struct pindma_ctx *ctx,
 
 /*
  * Write a mark into the journal. Ops that wait for it are performed meanwhile,
- * by the store. The lock is for 32-bit kernels: two marks must not mix.
+ * by the store. A file's own channel is not for others. Besides, the lock is for
+ * 32-bit kernels: two marks must not mix.
  */
-void pindma_queue_mark(struct pindma_queue *q, u64 value)
+int pindma_queue_mark(struct pindma_queue *q, u64 value)
 {
 	unsigned long flags;
+	int ret = 0;
 
 	spin_lock_irqsave(&q->lock, flags);
-	pindma_dev_write64(q->pd, PINDMA_DB(q->nr) + PINDMA_DB_MARK, value);
+	if (q->userq)
+		ret = -EBUSY;
+	else
+		pindma_dev_write64(q->pd, PINDMA_DB(q->nr) + PINDMA_DB_MARK,
+				   value);
 	spin_unlock_irqrestore(&q->lock, flags);
+	return ret;
 }
 
 /* -------------------------------------------------------- from the device */
@@ -260,6 +318,11 @@ void pindma_queue_scan(struct pindma_queue *q)
 	u64 tag;
 
 	spin_lock_irqsave(&q->lock, flags);
+	if (q->userq) {
+		pindma_userq_interrupt(q->userq);
+		spin_unlock_irqrestore(&q->lock, flags);
+		return;
+	}
 	head = q->cq_head;
 	for (;;) {
 		cqe = &q->cq[q->cq_head];

@@ -270,8 +270,7 @@ static int pindma_ioctl_mark(struct pindma_ctx *ctx, void *arg)
 
 	if (!q || mark->value >= PINDMA_MARK_UNPIN)
 		return -EINVAL;
-	pindma_queue_mark(q, mark->value);
-	return 0;
+	return pindma_queue_mark(q, mark->value);
 }
 
 static int pindma_ioctl_fault(struct pindma_ctx *ctx, void *arg)
@@ -296,6 +295,18 @@ static int pindma_ioctl_fault(struct pindma_ctx *ctx, void *arg)
 	return 0;
 }
 
+static int pindma_ioctl_create_queue(struct pindma_ctx *ctx, void *arg)
+{
+	return pindma_userq_create(ctx, arg);
+}
+
+static int pindma_ioctl_destroy_queue(struct pindma_ctx *ctx, void *arg)
+{
+	struct pindma_destroy_queue *destroy = arg;
+
+	return pindma_userq_destroy(ctx, destroy->channel);
+}
+
 static const struct pindma_ioctl {
 	unsigned int cmd;
 	int (*fn)(struct pindma_ctx *ctx, void *arg);
@@ -311,6 +322,8 @@ static const struct pindma_ioctl {
 	{ PINDMA_IOC_JOURNAL, pindma_ioctl_journal },
 	{ PINDMA_IOC_MARK, pindma_ioctl_mark },
 	{ PINDMA_IOC_FAULT, pindma_ioctl_fault },
+	{ PINDMA_IOC_CREATE_QUEUE, pindma_ioctl_create_queue },
+	{ PINDMA_IOC_DESTROY_QUEUE, pindma_ioctl_destroy_queue },
 };
 
 union pindma_arg {
@@ -325,6 +338,8 @@ union pindma_arg {
 	struct pindma_journal journal;
 	struct pindma_mark mark;
 	struct pindma_fault fault;
+	struct pindma_create_queue create_queue;
+	struct pindma_destroy_queue destroy_queue;
 };
 
 static long pindma_ioctl(struct file *file, unsigned int cmd,
@@ -374,7 +389,8 @@ static __poll_t pindma_poll(struct file *file, poll_table *wait)
 	poll_wait(file, &ctx->wait, wait);
 	poll_wait(file, &ctx->pd->dead_wait, wait);
 	smp_mb();	/* pairs with wq_has_sleeper() */
-	if (smp_load_acquire(&ctx->completed) != READ_ONCE(ctx->reaped))
+	if (smp_load_acquire(&ctx->completed) != READ_ONCE(ctx->reaped) ||
+	    pindma_userq_readable(ctx))
 		events |= EPOLLIN | EPOLLRDNORM;
 	if (pindma_dev_status(ctx->pd))
 		events |= EPOLLERR | EPOLLHUP;
@@ -410,8 +426,14 @@ static int pindma_open(struct inode *inode, struct file *file)
 		return ret;
 	}
 	kref_get(&pd->ref);
+	ctx->mapping = file->f_mapping;
 	file->private_data = ctx;
 	return 0;
+}
+
+static int pindma_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	return pindma_userq_mmap(file->private_data, vma);
 }
 
 void pindma_ctx_release_mrs(struct pindma_ctx *ctx)
@@ -436,6 +458,7 @@ static int pindma_release(struct inode *inode, struct file *file)
 
 	/* Not at the same time as remove, which does the same for all files. */
 	down_read(&pd->gone_sem);
+	pindma_userq_release(ctx);
 	pindma_ctx_release_mrs(ctx);
 	for (nr = PINDMA_QUEUE_IO; nr < PINDMA_NUM_QUEUES; nr++)
 		pindma_queue_disown(&pd->queues[nr], ctx);
@@ -458,4 +481,5 @@ const struct file_operations pindma_fops = {
 	.unlocked_ioctl	= pindma_ioctl,
 	.compat_ioctl	= compat_ptr_ioctl,
 	.poll		= pindma_poll,
+	.mmap		= pindma_mmap,
 };

@@ -9,8 +9,8 @@
  * accessing its mrs, and only then are their pages unpinned.
  *
  * Ops go to one of several channels, which all files share and which work
- * independently of each other. Channel n is queue PINDMA_QUEUE_IO + n of the
- * device. Each file is a protection domain of its own: an op that names, in
+ * independently of each other; PINDMA_IOC_CREATE_QUEUE makes one of them the
+ * file's own. Channel n is queue PINDMA_QUEUE_IO + n of the device. Each file is a protection domain of its own: an op that names, in
  * whatever way, an mr of another file ends with PINDMA_ST_BAD_KEY.
  *
  * Opcodes, modes, flags and status codes are those of the device, see
@@ -201,7 +201,8 @@ struct pindma_op {
  * A chain of linked ops is queued as a whole or not at all; it ends within the
  * array, and is at most max_chain long: otherwise EINVAL. If not even the first
  * op, or chain, could be queued, its error is returned: EAGAIN this file has
- * max_ops ops that were not reaped, or the channel is full; EINVAL.
+ * max_ops ops that were not reaped, or the channel is full; EBUSY the channel is
+ * a file's own, be it this one; EINVAL.
  */
 struct pindma_post {
 	__u32 size;
@@ -248,7 +249,8 @@ struct pindma_reap {
 /**
  * struct pindma_eventfd - PINDMA_IOC_EVENTFD: signal completions
  * @size: sizeof(struct pindma_eventfd)
- * @fd: an eventfd, to which 1 is added for each completion, or -1 for none
+ * @fd: an eventfd, to which 1 is added for each completion, and for each
+ *	interrupt of a channel of the file's own; or -1 for none
  *
  * Errors: EBADF, EINVAL @fd is not an eventfd.
  */
@@ -331,7 +333,8 @@ struct pindma_journal {
  *
  * Ops of the channel that wait for this mark (PINDMA_SQE_ON_MARK) and have no
  * delay have been performed when this returns, but for what is beyond their
- * first 64 pages. The files that share a channel share its marks.
+ * first 64 pages. The files that share a channel share its marks. EBUSY: the
+ * channel is a file's own.
  */
 struct pindma_mark {
 	__u32 size;
@@ -374,6 +377,78 @@ struct pindma_fault {
 	__u64 delay;
 };
 
+/**
+ * struct pindma_create_queue - PINDMA_IOC_CREATE_QUEUE: a channel of one's own
+ * @size: sizeof(struct pindma_create_queue)
+ * @entries: slots of each ring: a power of two, PINDMA_QUEUE_MIN_ENTRIES to
+ *	PINDMA_QUEUE_MAX_ENTRIES
+ * @flags: 0
+ * @channel: out: its number; it is queue PINDMA_QUEUE_IO + @channel in the
+ *	journal
+ * @rings_offset: out: what to give to mmap() for the rings
+ * @rings_size: out: their size, all of them together
+ * @cq: out: where in them the completion ring begins. The submission ring is at
+ *	their start.
+ * @head: out: where in them the word @head is, a __u32, see below
+ * @reserved: 0
+ * @doorbell_offset: out: what to give to mmap() for the page of doorbells
+ *
+ * The process then posts and reaps without system calls, as <hw/misc/
+ * pindma_regs.h> says: it writes struct pindma_sqe into the submission ring and
+ * the number of the next free slot to PINDMA_DB_SQ_TAIL; it reads struct
+ * pindma_cqe, each when its phase says that it is there, and writes the number
+ * of the next unread slot to PINDMA_DB_CQ_HEAD. A store to PINDMA_DB_MARK is a
+ * mark. The device is the only one that looks at an sqe, and does so when it
+ * likes. Its pd must be 0: all ops are in the file's domain. Its tag is what the
+ * process likes, it comes back in the cqe and is in the journal; STOP's value is
+ * the tag of an op. PINDMA_IOC_POST and _MARK do not know the channel any more,
+ * and PINDMA_IOC_REAP does not have its completions.
+ *
+ * To wait, the process says in the word @head how many cqes it has read since
+ * the beginning (modulo 2^32), and then calls poll(): POLLIN as long as there is
+ * a cqe behind these. A cqe that comes in between is not missed. Nothing else
+ * needs the word; PINDMA_DB_CQ_HEAD need only be written before the completion
+ * ring is full.
+ *
+ * Mappings must be MAP_SHARED. A child does not inherit them, but can mmap() the
+ * file that it has inherited. They keep the file open. When the queue is
+ * destroyed, or the device is gone, an access to what was mapped is a SIGBUS, as
+ * beyond the end of a file that has been truncated. When the device had to be
+ * reset (EIO, and POLLERR) it does not answer to doorbells any more.
+ *
+ * The queue goes with the file, or by PINDMA_IOC_DESTROY_QUEUE: ops that are on
+ * their way end without a cqe. A few channels are never given away, so that all
+ * files can always post. The rings do not count against RLIMIT_MEMLOCK: they are
+ * the driver's memory, there are few, and they are as large as this at most.
+ *
+ * Errors: EBUSY no channel is left, or others have ops on their way on all of
+ * them; ENOMEM; EINVAL @entries.
+ */
+struct pindma_create_queue {
+	__u32 size;
+	__u32 entries;
+	__u32 flags;
+	__u32 channel;
+	__u64 rings_offset;
+	__u32 rings_size;
+	__u32 cq;
+	__u32 head;
+	__u32 reserved;
+	__u64 doorbell_offset;
+};
+
+/**
+ * struct pindma_destroy_queue - PINDMA_IOC_DESTROY_QUEUE: give a channel back
+ * @size: sizeof(struct pindma_destroy_queue)
+ * @channel: from PINDMA_IOC_CREATE_QUEUE
+ *
+ * Errors: ENOENT the channel is not this file's own.
+ */
+struct pindma_destroy_queue {
+	__u32 size;
+	__u32 channel;
+};
+
 #define PINDMA_IOC_TYPE		0xd9
 #define PINDMA_IOC_INFO		_IOWR(PINDMA_IOC_TYPE, 0x00, struct pindma_info)
 #define PINDMA_IOC_REG_MR	_IOWR(PINDMA_IOC_TYPE, 0x01, struct pindma_reg_mr)
@@ -385,5 +460,7 @@ struct pindma_fault {
 #define PINDMA_IOC_JOURNAL	_IOWR(PINDMA_IOC_TYPE, 0x07, struct pindma_journal)
 #define PINDMA_IOC_MARK		_IOW(PINDMA_IOC_TYPE, 0x08, struct pindma_mark)
 #define PINDMA_IOC_FAULT	_IOW(PINDMA_IOC_TYPE, 0x09, struct pindma_fault)
+#define PINDMA_IOC_CREATE_QUEUE	_IOWR(PINDMA_IOC_TYPE, 0x0a, struct pindma_create_queue)
+#define PINDMA_IOC_DESTROY_QUEUE _IOW(PINDMA_IOC_TYPE, 0x0b, struct pindma_destroy_queue)
 
 #endif /* _UAPI_LINUX_PINDMA_H */

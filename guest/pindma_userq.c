@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Channels of which the rings and the doorbells are mapped into a process: it
+ * posts and reaps without us, as with an RDMA adapter.
+ *
+ * What is in the rings is the process's business. The device checks each sqe,
+ * and finds no mrs but those of the file's domain. The driver looks at one field
+ * of the completion ring, for poll(), and believes it as far as this file is
+ * concerned.
+ *
+ * What is mapped must not outlive the queue: rings are freed, and a doorbell is
+ * the next owner's. So pages are mapped when they are touched, by a fault handler
+ * that looks whether the queue is still there; and whoever takes the queue away
+ * zaps what was mapped before. mmap() itself could not do it: until it has
+ * returned, zapping does not find its mapping.
+ */
+#include <linux/dma-mapping.h>
+#include <linux/eventfd.h>
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/nospec.h>
+#include <linux/slab.h>
+
+#include "pindma_compat.h"
+#include "pindma_drv.h"
+
+/*
+ * Offsets for mmap(): each channel has its own, because the files of a device,
+ * which all have the same inode, are zapped by offset.
+ */
+#define PINDMA_MMAP_SHIFT	21
+#define PINDMA_MMAP_DOORBELL	BIT(PINDMA_MMAP_SHIFT - 1)
+
+struct pindma_userq {
+	struct pindma_ctx *ctx;
+	struct pindma_queue *q;
+	u32 entries;
+	void *rings;		/* sqes, cqes, and the process's word */
+	dma_addr_t dma;
+	u32 cq, head, size;	/* offsets, each of a page; and their end */
+	unsigned long pfns[];	/* of the rings */
+};
+
+static u64 pindma_userq_offset(const struct pindma_userq *uq)
+{
+	return (u64)(uq->q->nr - PINDMA_QUEUE_IO) << PINDMA_MMAP_SHIFT;
+}
+
+/* ------------------------------------------------------------------- memory */
+
+/* The pages behind coherent memory, wherever it comes from */
+static int pindma_userq_get_pfns(struct device *dev, struct pindma_userq *uq)
+{
+	struct sg_page_iter iter;
+	struct sg_table sgt;
+	unsigned long n = 0;
+	int ret;
+
+	ret = dma_get_sgtable(dev, &sgt, uq->rings, uq->dma, uq->size);
+	if (ret)
+		return ret;
+	for_each_sgtable_page(&sgt, &iter, 0) {
+		if (n < uq->size >> PAGE_SHIFT)
+			uq->pfns[n++] = page_to_pfn(sg_page_iter_page(&iter));
+	}
+	sg_free_table(&sgt);
+	return WARN_ON(n != uq->size >> PAGE_SHIFT) ? -EIO : 0;
+}
+
+static struct pindma_userq *pindma_userq_alloc(struct pindma_ctx *ctx,
+					       u32 entries)
+{
+	struct device *dev = &ctx->pd->pdev->dev;
+	u32 cq = PAGE_ALIGN(entries * sizeof(struct pindma_sqe));
+	u32 head = cq + PAGE_ALIGN(entries * sizeof(struct pindma_cqe));
+	u32 size = head + PAGE_SIZE;
+	struct pindma_userq *uq;
+	int ret = -ENOMEM;
+
+	BUILD_BUG_ON(PINDMA_QUEUE_MAX_ENTRIES * (sizeof(struct pindma_sqe) +
+		     sizeof(struct pindma_cqe)) + PAGE_SIZE >
+		     PINDMA_MMAP_DOORBELL);
+	uq = kzalloc(struct_size(uq, pfns, size >> PAGE_SHIFT),
+		     GFP_KERNEL_ACCOUNT);
+	if (!uq)
+		return ERR_PTR(-ENOMEM);
+	uq->ctx = ctx;
+	uq->entries = entries;
+	uq->cq = cq;
+	uq->head = head;
+	uq->size = size;
+	/* It is zeroed: nothing of others is shown. */
+	uq->rings = dma_alloc_coherent(dev, size, &uq->dma,
+				       GFP_KERNEL | __GFP_NOWARN);
+	if (!uq->rings)
+		goto err_free;
+	ret = pindma_userq_get_pfns(dev, uq);
+	if (ret)
+		goto err_rings;
+	return uq;
+
+err_rings:
+	dma_free_coherent(dev, size, uq->rings, uq->dma);
+err_free:
+	kfree(uq);
+	return ERR_PTR(ret);
+}
+
+static void pindma_userq_free(struct pindma_userq *uq)
+{
+	dma_free_coherent(&uq->ctx->pd->pdev->dev, uq->size, uq->rings,
+			  uq->dma);
+	kfree(uq);
+}
+
+/* ------------------------------------------------------------- life and end */
+
+/* The last channels first: the first ones are the ones that people use. */
+static int pindma_userq_get_channel(struct pindma_userq *uq)
+{
+	struct pindma_dev *pd = uq->ctx->pd;
+	int nr;
+
+	lockdep_assert_held(&pd->userq_lock);
+	for (nr = PINDMA_NUM_QUEUES - 1;
+	     nr >= PINDMA_QUEUE_IO + PINDMA_SHARED; nr--) {
+		uq->q = &pd->queues[nr];
+		if (!pindma_queue_give(uq->q, uq))
+			return 0;
+	}
+	return -EBUSY;
+}
+
+/* The caller holds gone_sem, and has found that the device is there. */
+int pindma_userq_create(struct pindma_ctx *ctx,
+			struct pindma_create_queue *arg)
+{
+	struct pindma_dev *pd = ctx->pd;
+	struct pindma_userq *uq;
+	int ret;
+
+	if (arg->flags || arg->reserved || !is_power_of_2(arg->entries) ||
+	    arg->entries < PINDMA_QUEUE_MIN_ENTRIES ||
+	    arg->entries > PINDMA_QUEUE_MAX_ENTRIES)
+		return -EINVAL;
+	uq = pindma_userq_alloc(ctx, arg->entries);
+	if (IS_ERR(uq))
+		return PTR_ERR(uq);
+	mutex_lock(&pd->userq_lock);
+	ret = pindma_userq_get_channel(uq);
+	if (!ret) {
+		pindma_queue_enable(uq->q, uq->dma, uq->dma + uq->cq,
+				    uq->entries, ctx->domain);
+		atomic_inc(&ctx->num_userqs);
+		arg->channel = uq->q->nr - PINDMA_QUEUE_IO;
+		arg->rings_offset = pindma_userq_offset(uq);
+		arg->rings_size = uq->size;
+		arg->cq = uq->cq;
+		arg->head = uq->head;
+		arg->doorbell_offset = pindma_userq_offset(uq) +
+				       PINDMA_MMAP_DOORBELL;
+	}
+	mutex_unlock(&pd->userq_lock);
+	if (ret)
+		pindma_userq_free(uq);
+	return ret;
+}
+
+/*
+ * The device first, then the mappings, then the memory. The mutex keeps the
+ * fault handler out until there is no queue any more.
+ */
+static void pindma_userq_end(struct pindma_userq *uq)
+{
+	struct pindma_ctx *ctx = uq->ctx;
+
+	lockdep_assert_held(&ctx->pd->userq_lock);
+	/* When it is gone it was reset, and has forgotten the rings. */
+	if (!READ_ONCE(ctx->pd->gone))
+		pindma_queue_disable(uq->q);
+	unmap_mapping_range(ctx->mapping, pindma_userq_offset(uq),
+			    BIT(PINDMA_MMAP_SHIFT), 1);
+	pindma_queue_take_back(uq->q);
+	atomic_dec(&ctx->num_userqs);
+	pindma_userq_free(uq);
+}
+
+int pindma_userq_destroy(struct pindma_ctx *ctx, u32 channel)
+{
+	struct pindma_dev *pd = ctx->pd;
+	struct pindma_userq *uq;
+	int ret = -ENOENT;
+
+	if (channel >= PINDMA_CHANNELS)
+		return -ENOENT;
+	channel = array_index_nospec(channel, PINDMA_CHANNELS);
+	mutex_lock(&pd->userq_lock);
+	uq = pd->queues[PINDMA_QUEUE_IO + channel].userq;
+	if (uq && uq->ctx == ctx) {
+		pindma_userq_end(uq);
+		ret = 0;
+	}
+	mutex_unlock(&pd->userq_lock);
+	return ret;
+}
+
+/* All that the file has. Whoever else does it at the same time waits here. */
+void pindma_userq_release(struct pindma_ctx *ctx)
+{
+	struct pindma_dev *pd = ctx->pd;
+	struct pindma_userq *uq;
+	int nr;
+
+	mutex_lock(&pd->userq_lock);
+	for (nr = PINDMA_QUEUE_IO; nr < PINDMA_NUM_QUEUES; nr++) {
+		uq = pd->queues[nr].userq;
+		if (uq && uq->ctx == ctx)
+			pindma_userq_end(uq);
+	}
+	mutex_unlock(&pd->userq_lock);
+}
+
+/* ------------------------------------------------------------------ waiting */
+
+/* With the lock of the queue */
+void pindma_userq_interrupt(struct pindma_userq *uq)
+{
+	struct pindma_ctx *ctx = uq->ctx;
+
+	spin_lock(&ctx->lock);
+	if (ctx->eventfd)
+		eventfd_signal(ctx->eventfd);
+	spin_unlock(&ctx->lock);
+	if (wq_has_sleeper(&ctx->wait))
+		wake_up_interruptible(&ctx->wait);
+}
+
+/*
+ * Is there a cqe behind those that the process says it has read? It may lie
+ * about either, to itself.
+ */
+static bool pindma_userq_has_cqe(struct pindma_userq *uq)
+{
+	u32 head = READ_ONCE(*(u32 *)(uq->rings + uq->head));
+	struct pindma_cqe *cqe = uq->rings + uq->cq;
+	u16 phase = !(head & uq->entries);
+
+	cqe += head & (uq->entries - 1);
+	return le16_to_cpu(READ_ONCE(cqe->phase)) == phase;
+}
+
+/* For poll() */
+bool pindma_userq_readable(struct pindma_ctx *ctx)
+{
+	struct pindma_queue *q;
+	bool readable = false;
+	int nr;
+
+	if (!atomic_read(&ctx->num_userqs))
+		return false;
+	for (nr = PINDMA_QUEUE_IO; nr < PINDMA_NUM_QUEUES && !readable; nr++) {
+		q = &ctx->pd->queues[nr];
+		spin_lock_irq(&q->lock);
+		if (q->userq && q->userq->ctx == ctx)
+			readable = pindma_userq_has_cqe(q->userq);
+		spin_unlock_irq(&q->lock);
+	}
+	return readable;
+}
+
+/* ------------------------------------------------------------------ mappings */
+
+#define PINDMA_MMAP_PAGES	BIT(PINDMA_MMAP_SHIFT - PAGE_SHIFT)
+#define PINDMA_DOORBELL_PAGE	(PINDMA_MMAP_DOORBELL >> PAGE_SHIFT)
+
+/* With userq_lock: the frame of a page that the file may map, or 0 */
+static unsigned long pindma_userq_pfn(struct pindma_ctx *ctx,
+				      unsigned long pgoff)
+{
+	struct pindma_dev *pd = ctx->pd;
+	unsigned long channel = pgoff / PINDMA_MMAP_PAGES;
+	unsigned long page = pgoff % PINDMA_MMAP_PAGES;
+	struct pindma_queue *q;
+	struct pindma_userq *uq;
+
+	lockdep_assert_held(&pd->userq_lock);
+	if (channel >= PINDMA_CHANNELS)
+		return 0;
+	channel = array_index_nospec(channel, PINDMA_CHANNELS);
+	q = &pd->queues[PINDMA_QUEUE_IO + channel];
+	uq = q->userq;
+	if (!uq || uq->ctx != ctx)
+		return 0;
+	if (page == PINDMA_DOORBELL_PAGE)
+		return (pci_resource_start(pd->pdev, PINDMA_BAR_REGS) +
+			PINDMA_DB(q->nr)) >> PAGE_SHIFT;
+	if (page >= uq->size >> PAGE_SHIFT)
+		return 0;
+	return uq->pfns[array_index_nospec(page, uq->size >> PAGE_SHIFT)];
+}
+
+static vm_fault_t pindma_userq_fault(struct vm_fault *vmf)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	struct pindma_ctx *ctx = vma->vm_file->private_data;
+	vm_fault_t ret = VM_FAULT_SIGBUS;
+	unsigned long pfn;
+
+	mutex_lock(&ctx->pd->userq_lock);
+	pfn = pindma_userq_pfn(ctx, vmf->pgoff);
+	if (pfn)
+		ret = vmf_insert_pfn(vma, vmf->address, pfn);
+	mutex_unlock(&ctx->pd->userq_lock);
+	return ret;
+}
+
+static const struct vm_operations_struct pindma_userq_vm_ops = {
+	.fault	= pindma_userq_fault,
+};
+
+/*
+ * Rings stay cached: that is what coherent memory is where PCI is coherent, and
+ * the driver is for nothing else. VM_PFNMAP: they cannot be pinned and be an mr.
+ */
+int pindma_userq_mmap(struct pindma_ctx *ctx, struct vm_area_struct *vma)
+{
+	unsigned long first = vma->vm_pgoff;
+	unsigned long last = first + vma_pages(vma) - 1;
+	bool doorbell = first % PINDMA_MMAP_PAGES == PINDMA_DOORBELL_PAGE;
+	bool ok;
+
+	/* Either the page of doorbells, or some of the rings of a channel */
+	if (doorbell ? first != last : last / PINDMA_DOORBELL_PAGE !=
+				       first / PINDMA_DOORBELL_PAGE)
+		return -EINVAL;
+	if (!(vma->vm_flags & VM_SHARED) || vma->vm_flags & VM_EXEC)
+		return -EINVAL;
+	mutex_lock(&ctx->pd->userq_lock);
+	ok = pindma_userq_pfn(ctx, first) && pindma_userq_pfn(ctx, last);
+	mutex_unlock(&ctx->pd->userq_lock);
+	if (!ok)
+		return -EINVAL;
+	if (doorbell)
+		vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
+	vm_flags_clear(vma, VM_MAYEXEC);
+	vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTCOPY |
+			  VM_DONTDUMP);
+	vma->vm_ops = &pindma_userq_vm_ops;
+	return 0;
+}
