@@ -2,6 +2,7 @@
 /* Ops and their completions. */
 #include <errno.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <time.h>
 
 #include "libpindma.h"
@@ -39,7 +40,7 @@ int pindma_reap(struct pindma *handle, struct pindma_completion *completions,
 	return ret ? ret : (int)arg.nr;
 }
 
-static int64_t now_ms(void)
+int64_t pindma_now_ms(void)
 {
 	struct timespec ts;
 
@@ -47,11 +48,19 @@ static int64_t now_ms(void)
 	return ts.tv_sec * 1000ll + ts.tv_nsec / 1000000;
 }
 
+int pindma_left_ms(int64_t end)
+{
+	int64_t left = end - pindma_now_ms();
+
+	return left > 0 ? (int)left : 0;
+}
+
 int pindma_wait(struct pindma *handle, struct pindma_completion *completions,
 		unsigned int nr, int timeout_ms)
 {
 	struct pollfd pfd = { .fd = handle->fd, .events = POLLIN };
-	int64_t end = now_ms() + timeout_ms;
+	int64_t end = pindma_now_ms() + timeout_ms;
+	bool timed_out = false;
 	int ret;
 
 	if (!nr)
@@ -60,14 +69,21 @@ int pindma_wait(struct pindma *handle, struct pindma_completion *completions,
 		ret = pindma_reap(handle, completions, nr);
 		if (ret)
 			return ret;
+		if (timed_out)
+			return -ETIMEDOUT;
 		ret = poll(&pfd, 1, timeout_ms);
 		if (ret < 0)
 			return -errno;
 		if (!ret)
 			return -ETIMEDOUT;
-		/* Another thread may have been faster: wait for the rest. */
-		if (timeout_ms > 0)
-			timeout_ms = end > now_ms() ? (int)(end - now_ms()) : 0;
+		/*
+		 * Another thread may have been faster, or it was news of a queue
+		 * of our own: wait for the rest.
+		 */
+		if (timeout_ms >= 0) {
+			timeout_ms = pindma_left_ms(end);
+			timed_out = !timeout_ms;
+		}
 	}
 }
 

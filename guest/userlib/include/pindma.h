@@ -8,6 +8,8 @@
  *	pindma_wait()		wait for completions
  *	pindma_dereg_mr()	the device lets go, the memory is unpinned
  *
+ * and, for those who cannot wait for system calls, pindma_queue_create().
+ *
  * Functions return 0 or a count, or else a negative errno; what it means is
  * said in <linux/pindma.h>, where the structures are, too. There is no global
  * state. Several threads may use one handle, but then each sees all its
@@ -25,6 +27,7 @@ extern "C" {
 #endif
 
 struct pindma;
+struct pindma_queue;
 
 /**
  * pindma_open - open a pindma device
@@ -151,6 +154,81 @@ int pindma_fault(struct pindma *handle, const struct pindma_fault *fault);
  * pindma_status_string - a few words for PINDMA_ST_*, never NULL
  */
 const char *pindma_status_string(uint32_t status);
+
+/**
+ * pindma_queue_create - a channel of one's own, mapped into the process
+ * @entries: slots of its rings, a power of two, 2 to 4096
+ * @queue: out
+ *
+ * Posting and reaping are loads and stores then, no system calls. Errors: EBUSY
+ * no channel is left; EINVAL @entries; ENOMEM.
+ *
+ * Several threads may use a queue. One may post while another one reaps; two
+ * that post, or two that reap, wait for each other.
+ *
+ * A child process does not have the queue: there, these functions fault. So they
+ * do, with SIGBUS, when the device is gone, of which poll() tells (POLLHUP) but
+ * not the rings.
+ */
+int pindma_queue_create(struct pindma *handle, uint32_t entries,
+			struct pindma_queue **queue);
+
+/**
+ * pindma_queue_destroy - give the channel back
+ * @queue: from pindma_queue_create(), or NULL
+ *
+ * Before pindma_close(). Ops that are on their way end without a completion.
+ */
+void pindma_queue_destroy(struct pindma_queue *queue);
+
+/**
+ * pindma_queue_channel - its number, as in struct pindma_completion
+ */
+uint32_t pindma_queue_channel(const struct pindma_queue *queue);
+
+/**
+ * pindma_queue_post - queue ops, without a system call
+ *
+ * Returns how many were queued, at least 1, or else -EAGAIN: the ring is full,
+ * and has room again when completions are reaped. Linked ops are queued together
+ * or not at all; -EINVAL: a chain has no end, or is longer than the ring. What
+ * else is wrong with an op the device says in its completion.
+ *
+ * The tag of an op is its user_data: so is it in the journal, and STOP finds it
+ * by it.
+ */
+int pindma_queue_post(struct pindma_queue *queue, const struct pindma_op *ops,
+		      unsigned int nr);
+
+/**
+ * pindma_queue_reap - fetch completions, without a system call and waiting
+ *
+ * Returns how many there were, at most @nr, perhaps 0.
+ */
+int pindma_queue_reap(struct pindma_queue *queue,
+		      struct pindma_completion *completions, unsigned int nr);
+
+/**
+ * pindma_queue_wait - wait for a completion, and fetch what there is then
+ * @nr: room in @completions, not 0
+ * @timeout_ms: as for poll(2), -1 for no limit
+ *
+ * Sleeps in poll(2) if there is none. The file descriptor of the handle tells of
+ * all its queues, and of completions for pindma_reap(): use a handle for each
+ * queue that is waited for. Returns how many there were, at least 1, or
+ * -ETIMEDOUT, -EINTR, -EINVAL; -EIO or -ENODEV if the device is dead or gone.
+ */
+int pindma_queue_wait(struct pindma_queue *queue,
+		      struct pindma_completion *completions, unsigned int nr,
+		      int timeout_ms);
+
+/**
+ * pindma_queue_mark - write a mark into the journal, without a system call
+ *
+ * Ops of the queue that wait for it (PINDMA_SQE_ON_MARK) and have no delay have
+ * been performed when this returns, but for what is beyond 64 pages.
+ */
+void pindma_queue_mark(struct pindma_queue *queue, uint64_t value);
 
 /**
  * pindma_pattern - 8-byte word @n of what PINDMA_WRITE_PATTERN writes
