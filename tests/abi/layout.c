@@ -65,6 +65,10 @@ SIZE(pindma_journal, 32);
 SIZE(pindma_mark, 16);
 SIZE(pindma_fault, 40);
 OFFSET(pindma_fault, arg, 24);
+SIZE(pindma_create_queue, 48);
+OFFSET(pindma_create_queue, rings_offset, 16);
+OFFSET(pindma_create_queue, doorbell_offset, 40);
+SIZE(pindma_destroy_queue, 8);
 
 /* Numbers are for ever, too. */
 ASSERT(PINDMA_IOC_INFO == 0xc060d900u);
@@ -77,3 +81,5 @@ ASSERT(PINDMA_IOC_PAGES == 0xc018d906u);
 ASSERT(PINDMA_IOC_JOURNAL == 0xc020d907u);
 ASSERT(PINDMA_IOC_MARK == 0x4010d908u);
 ASSERT(PINDMA_IOC_FAULT == 0x4028d909u);
+ASSERT(PINDMA_IOC_CREATE_QUEUE == 0xc030d90au);
+ASSERT(PINDMA_IOC_DESTROY_QUEUE == 0x4008d90bu);

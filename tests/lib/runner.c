@@ -32,8 +32,8 @@ static const struct scenario *const tables[] = {
 	driver_atomics_scenarios, driver_lists_scenarios,
 	driver_order_scenarios, driver_limits_scenarios,
 	driver_device_scenarios, driver_removal_scenarios,
-	driver_host_scenarios, driver_iommu_scenarios, fault_scenarios,
-	selftest_scenarios,
+	driver_userq_scenarios, driver_host_scenarios, driver_iommu_scenarios,
+	fault_scenarios, selftest_scenarios,
 };
 
 static const char *const mem_names[NR_MEMS] = {

@@ -71,6 +71,7 @@ extern const struct scenario driver_order_scenarios[];
 extern const struct scenario driver_limits_scenarios[];
 extern const struct scenario driver_device_scenarios[];
 extern const struct scenario driver_removal_scenarios[];
+extern const struct scenario driver_userq_scenarios[];
 extern const struct scenario driver_host_scenarios[];
 extern const struct scenario driver_iommu_scenarios[];
 extern const struct scenario fault_scenarios[];
