@@ -6,6 +6,8 @@
 
 # shellcheck source-path=SCRIPTDIR
 . "$ROOT/tests/rig/known_outcomes.sh"
+# shellcheck source-path=SCRIPTDIR
+. "$ROOT/tests/rig/boots.sh"
 
 CHECK_PASSED=0 CHECK_FAILED=0 CHECK_SKIPPED=0
 SKIP=77
@@ -231,6 +233,7 @@ check_main() {
     check "QEMU files without warnings" check_qemu_warnings
     known_outcomes
     check "quick preset on 6.12" check_run
+    boots
     if [ -n "$OPT_FULL" ]; then
         check "kernel checkpatch" check_kernel_style
         check "fuzz: 60 s, and coverage" check_fuzz

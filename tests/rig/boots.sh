@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# The same tests in other machines: runs that repeat to the byte, a device that can less, IOMMUs of both kinds, and a
+# guest that moves from one QEMU to another.
+
+# journal_of NAME ARGUMENT...: a run whose journal is kept as NAME.journal.
+journal_of() {
+    local name=$1
+    shift
+    expect 0 '^PASS' rig run "$@"
+    mv "$CACHE/check/results/last/journal.bin" "$CACHE/check/$name.journal"
+    cp "$CACHE/check/results/last/console.log" "$CACHE/check/$name.console"
+}
+
+journals() { python3 -B "$ROOT/tests/rig/journal.py" "$CACHE/check/$1.journal" "$CACHE/check/$2.journal"; }
+
+# Twice the same, with another seed not, and not without --icount, which shows that this test can fail. To see it do so:
+# take out -seed, ioeventfd=off or image_archive()'s touch.
+outcome_replay() {
+    local cases=("$@")
+    journal_of first "${cases[@]}" --icount 3 --seed 7
+    journal_of second "${cases[@]}" --icount 3 --seed 7
+    journals first second
+    cmp "$CACHE/check/first.console" "$CACHE/check/second.console"
+    journal_of second "${cases[@]}" --icount 3 --seed 8
+    expect 1 '^they differ' journals first second
+    rm "$CACHE"/check/*.journal
+}
+
+outcome_no_replay() {
+    local cases=("$@")
+    journal_of first "${cases[@]}" --journal
+    journal_of second "${cases[@]}" --journal
+    expect 1 '^they differ' journals first second
+    rm "$CACHE"/check/*.journal
+}
+
+# outcome_device MODE PROPERTIES [OPTION]...: a device that can less does all the same, and the driver says so.
+outcome_device() {
+    local says=$1 properties=$2
+    shift 2
+    expect 0 '^PASS' rig run -g driver --device "$properties" "$@"
+    grep -E "^# pindma-test: device .*$says" "$CACHE/check/results/last/stream.log"
+}
+
+# Memory that the device cannot reach: the driver refuses, as bounce buffers would keep DMA away from the pages. With an
+# IOMMU it can. To see it red: leave out the test of the required mask in pindma_set_dma_mask().
+outcome_unreachable_memory() {
+    expect 99 '^RIG ERROR' rig run -t driver.dma_bits --memory 5120 --device dma-bits=32
+    grep '32 address bits do not reach all memory' "$CACHE/check/results/last/console.log"
+    expect 0 '^PASS' rig run -t driver.dma_bits --memory 5120 --device dma-bits=32 --iommu intel
+}
+
+outcome_bad_device() {
+    expect 99 "QEMU did not start.*msxi" rig run -t selftest.pass --device msxi=off
+    expect 99 "QEMU did not start.*dma-bits=99 is not 24 to 64" rig run -t selftest.pass --device dma-bits=99
+    expect 99 "QEMU did not start.*engine=thread is not for -icount" rig run -t selftest.pass --icount 3 --device engine=thread
+    expect 2 "--icount '11'" rig run --icount 11
+    expect 2 "--device ''" rig run --device ''
+}
+
+# outcome_iommu MODE STRICT: what a device that does not stop can still write. Red: see tests/driver/iommu.c.
+outcome_iommu() {
+    expect 0 '^PASS: 2 ok' rig run -t driver.after_stop -t driver.stale_atc --iommu intel --append "iommu.strict=$2"
+    grep "^# driver.after_stop: $1 mode" "$CACHE/check/results/last/stream.log"
+    grep '^# driver.after_stop: kernel: DMAR: \[DMA Write' "$CACHE/check/results/last/stream.log"
+}
+
+# Both QEMUs of a migration write the same journal: an entry that one wrote too much, or that got lost, shows. To see it
+# red: let pindma_can_dma() not ask whether the VM runs.
+outcome_migration() {
+    expect 0 '^PASS: 1 ok' rig run -t driver.migrate --journal
+    python3 -B "$ROOT/tests/rig/journal.py" --check "$CACHE/check/results/last/journal.bin"
+    rm "$CACHE/check/results/last/journal.bin"
+}
+
+boots() {
+    check "rig: a device that is not possible" outcome_bad_device
+    [ -n "$OPT_FULL" ] || return 0
+    check "replay: all of fork, twice the same" outcome_replay -g fork
+    check "replay: without --icount they differ" outcome_no_replay -t fork.parent_write/anon/pin-fast
+    check "device: MSI" outcome_device 'MSI,' msix=off
+    check "device: INTx, 32 bits" outcome_device 'INTx, 32-bit DMA' msix=off,msi=off,dma-bits=32
+    check "device: 32 bits, more memory" outcome_unreachable_memory
+    check "IOMMU, strict: a device that does not stop" outcome_iommu strict 1
+    check "IOMMU, lazy: a device that does not stop" outcome_iommu lazy 0
+    check "live migration, one journal" outcome_migration
+}
