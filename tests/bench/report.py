@@ -4,6 +4,7 @@
 
     report.py write DIR GUEST-DIR...    DIR/bench.json from the guests' vm.json, then print
     report.py print DIR                 print it again
+    report.py markdown DIR              the tables of docs/performance.md
 
 A ratio is taken in each round, between samples that follow one another, and the median of the rounds is the figure;
 low and high are the smallest and the largest of them. Where a figure has several variants it is the worst one. The
@@ -74,7 +75,7 @@ class Figure:
         value = statistics.median(rounds)
         result = {"value": value, "low": min(rounds), "high": max(rounds), "how": self.how}
         if self.goal:
-            result["goal"] = f"{self.goal[0]} {self.goal[1]:g}"
+            result["goal"] = f"{self.goal[0]} {number(self.goal[1])}"
             result["met"] = value >= self.goal[1] if self.goal[0] == ">=" else value <= self.goal[1]
         return result
 
@@ -231,9 +232,30 @@ def show(directory):
     return 1 if bench["errors"] else 0
 
 
+def markdown(directory):
+    """The figures, and what they are made of where one would want to know."""
+    with open(os.path.join(directory, "bench.json"), encoding="utf-8") as file:
+        bench = json.load(file)
+    print("| figure | median | low | high | goal | |\n|---|---|---|---|---|---|")
+    for name, figure in bench["figures"].items():
+        numbers = " | ".join(number(figure.get(key)) for key in ("value", "low", "high"))
+        goal = f"{figure['goal']}, {'met' if figure['met'] else '**missed**'}" if "goal" in figure else ""
+        print(f"| `{name}` | {numbers} | {goal} | {figure['how']} |")
+    print(f"| `edu` | {number(bench['edu']['ops_per_s'])} ops/s, {number(bench['edu']['bytes_per_s'])} B/s | | | | {bench['edu']['how']} |")
+    print("\n| series | median | low | high |\n|---|---|---|---|")
+    for name, each in bench["series"].items():
+        if name.startswith(("none/ops.", "none/latency.", "none/bulk.", "intel/bulk.write", "intel/stamps.up", "intel/iommu.write")):
+            print(f"| `{name}` | {number(each['median'])} | {number(each['low'])} | {number(each['high'])} |")
+    others = [load["others_busy"] for load in bench["host"]["guests"]]
+    print(f"\nOther programs took {min(others):.0%} to {max(others):.0%} of the machine meanwhile.")
+    return 0
+
+
 def main():
-    if len(sys.argv) < 3 or sys.argv[1] not in ("write", "print"):
+    if len(sys.argv) < 3 or sys.argv[1] not in ("write", "print", "markdown"):
         sys.exit(__doc__)
+    if sys.argv[1] == "markdown":
+        return markdown(sys.argv[2])
     if sys.argv[1] == "write":
         write(sys.argv[2], sys.argv[3:])
     return show(sys.argv[2])
