@@ -345,14 +345,14 @@ static void *pindma_bytes_map(PinDMAState *s, int qn, uint64_t addr, uint32_t n,
 
 static void pindma_bytes_unmap(PinDMAState *s, uint8_t kind, int qn,
                                PinDMAOp *op, const PinDMAMR *mr,
-                               uint64_t addr, void *p, uint32_t n,
-                               uint64_t value)
+                               uint64_t offset, uint64_t addr, void *p,
+                               uint32_t n, uint64_t value)
 {
     struct pindma_journal_entry e = {
         .kind = kind,
         .queue = qn,
         .key = mr->key,
-        .offset = op->to.offset,
+        .offset = offset,
         .addr = addr,
         .len = n,
         .value = value,
@@ -387,9 +387,41 @@ static int pindma_bytes_write(PinDMAState *s, int qn, PinDMAOp *op,
     }
     /* The journal gets its value from the copy: in p a CPU may have written. */
     pindma_bytes_make(s, qn, op, src, p, n);
-    pindma_bytes_unmap(s, PINDMA_JOURNAL_WRITE, qn, op, mr, addr, p, n,
-                       ldq_le_p(copy));
+    pindma_bytes_unmap(s, PINDMA_JOURNAL_WRITE, qn, op, mr, op->to.offset, addr,
+                       p, n, ldq_le_p(copy));
     return PINDMA_ST_OK;
+}
+
+/* From page to page, if both may be used. */
+static bool pindma_bytes_copy(PinDMAState *s, int qn, PinDMAOp *op,
+                              const PinDMAMR *mr, const PinDMAMR *src,
+                              uint32_t n)
+{
+    uint64_t to_addr, from_addr, first;
+    uint8_t *to, *from;
+
+    if (pindma_mr_locate(s, op, src, op->from.offset, &from_addr) < 0 ||
+        pindma_mr_locate(s, op, mr, op->to.offset, &to_addr) < 0) {
+        return false;
+    }
+    from = pindma_bytes_map(s, qn, from_addr, n, false);
+    to = from ? pindma_bytes_map(s, qn, to_addr, n, true) : NULL;
+    if (!to) {
+        if (from) {
+            pindma_dma_unmap(s, from, 0, false);
+        }
+        return false;
+    }
+    /* The journal's value is what was copied, even if a CPU writes there. */
+    memcpy(&first, from, sizeof(first));
+    memcpy(to, &first, sizeof(first));
+    memmove(to + sizeof(first), from + sizeof(first), n - sizeof(first));
+    le64_to_cpus(&first);
+    pindma_bytes_unmap(s, PINDMA_JOURNAL_READ, qn, op, src, op->from.offset,
+                       from_addr, from, n, first);
+    pindma_bytes_unmap(s, PINDMA_JOURNAL_WRITE, qn, op, mr, op->to.offset,
+                       to_addr, to, n, first);
+    return true;
 }
 
 static int pindma_bytes_read(PinDMAState *s, int qn, PinDMAOp *op,
@@ -413,7 +445,8 @@ static int pindma_bytes_read(PinDMAState *s, int qn, PinDMAOp *op,
     }
     value = ldq_le_p(p);
     status = pindma_bytes_take(s, qn, op, src, p, n);
-    pindma_bytes_unmap(s, PINDMA_JOURNAL_READ, qn, op, mr, addr, p, n, value);
+    pindma_bytes_unmap(s, PINDMA_JOURNAL_READ, qn, op, mr, op->to.offset, addr,
+                       p, n, value);
     return status;
 }
 
@@ -453,8 +486,11 @@ static int pindma_op_bytes(PinDMAState *s, int qn, PinDMAOp *op)
     if (src) {
         n = MIN(n, MIN(op->from.left, pindma_mr_room(src, op->from.offset)));
     }
-    status = reads ? pindma_bytes_read(s, qn, op, mr, src, n) :
-                     pindma_bytes_write(s, qn, op, mr, src, n);
+    if (reads) {
+        status = pindma_bytes_read(s, qn, op, mr, src, n);
+    } else if (!src || !pindma_bytes_copy(s, qn, op, mr, src, n)) {
+        status = pindma_bytes_write(s, qn, op, mr, src, n);
+    }
     if (status != PINDMA_ST_OK) {
         return status;
     }
