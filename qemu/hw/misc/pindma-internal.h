@@ -31,6 +31,7 @@ OBJECT_DECLARE_SIMPLE_TYPE(PinDMAState, PINDMA)
 
 #define PINDMA_MAX_MRS          1024
 #define PINDMA_MAX_PAGES        (256 * KiB)     /* 1 GiB in all mrs */
+#define PINDMA_MAX_OLD_MRS      64              /* in quarantine: searched */
 #define PINDMA_JOURNAL_ENTRIES  (16 * KiB)
 #define PINDMA_BATCH            64              /* steps per lock hold */
 #define PINDMA_MAX_LAG_NS       (10 * SCALE_MS) /* a late hammer skips more */
@@ -165,7 +166,7 @@ struct PinDMAState {
     uint32_t num_pages;         /* in all mrs, and in the one in the making */
     bool page_requests;         /* perhaps there are some that nobody knows */
     QTAILQ_HEAD(, PinDMAOldMR) old_mrs;
-    uint32_t num_old_pages;
+    uint32_t num_old_mrs, num_old_pages;
     uint64_t stale;             /* accesses to old mrs */
     uint64_t stale_addr;
 

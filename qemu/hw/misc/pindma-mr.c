@@ -103,6 +103,7 @@ static void pindma_mr_drop_oldest(PinDMAState *s)
     PinDMAOldMR *old = QTAILQ_FIRST(&s->old_mrs);
 
     QTAILQ_REMOVE(&s->old_mrs, old, next);
+    s->num_old_mrs--;
     s->num_old_pages -= old->mr.num_pages;
     g_free(old->mr.pages);
     g_free(old);
@@ -117,8 +118,10 @@ static void pindma_mr_quarantine(PinDMAState *s, PinDMAMR *mr)
     s->num_pages -= mr->num_pages;
     memset(mr, 0, sizeof(*mr));
     QTAILQ_INSERT_TAIL(&s->old_mrs, old, next);
+    s->num_old_mrs++;
     s->num_old_pages += old->mr.num_pages;
-    while (s->num_old_pages > PINDMA_MAX_PAGES) {
+    while (s->num_old_mrs > PINDMA_MAX_OLD_MRS ||
+           s->num_old_pages > PINDMA_MAX_PAGES) {
         pindma_mr_drop_oldest(s);
     }
 }
