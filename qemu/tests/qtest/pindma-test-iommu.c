@@ -7,7 +7,7 @@
 #include "qemu/osdep.h"
 #include "pindma-test.h"
 
-/* ---------------------------------------------------------------- intel-iommu */
+/* -------------------------------------------------------------- intel-iommu */
 
 #define VTD             0xfed90000ull
 #define VTD_GCMD        0x18
@@ -97,6 +97,13 @@ static void test_iommu(void)
         run_ok(t, OP(WRITE, .key = 1, .len = 8, .value = VALUE + i));
         g_assert_cmphex(qtest_readq(t->qts, i % 2 ? page : other), ==,
                         VALUE + i);
+
+        /* Where there was RAM there may be registers a moment later. */
+        iommu_map(t, &v, 0, t->regs.addr | VTD_RW);
+        cqe = run(t, OP(WRITE, .key = 1, .offset = PINDMA_REG_FAULT_ARG,
+                        .len = 8, .value = VALUE));
+        g_assert_cmpuint(cqe.status, ==, PINDMA_ST_DMA_ERROR);
+        g_assert_cmphex(reg8(t, PINDMA_REG_FAULT_ARG), ==, 0);
 
         /* Read-only, and then nothing at all, under a hammer */
         iommu_map(t, &v, 0, page | 1);
@@ -198,7 +205,7 @@ static void test_iommu_ring(void)
     rig_free(t);
 }
 
-/* --------------------------------------------------------------- peer to peer */
+/* ------------------------------------------------------------- peer to peer */
 
 #define SHM_SIZE    (1u << 20)
 #define SHM_WINDOW  0xf0000000ull       /* beyond that of the root port */

@@ -311,6 +311,18 @@ static void test_quit(void)
     g_free(mr);
 }
 
+/* Errors in the name of the device.  Red: pcie_aer_init(). */
+static void test_aer(void)
+{
+    Rig *t = rig_new(true);
+    g_autofree char *answer = qtest_hmp(t->qts, "pcie_aer_inject_error -c dut "
+                                                "RCVR");
+
+    g_assert_nonnull(strstr(answer, "OK id: dut"));
+    run_ok(t, OP(NOP));
+    rig_free(t);
+}
+
 void pindma_add_pci_tests(void)
 {
     int i;
@@ -327,6 +339,7 @@ void pindma_add_pci_tests(void)
         }
     }
     add_on_both("unplug", test_unplug);
+    qtest_add_func("/pindma/aer", test_aer);
     qtest_add_func("/pindma/reset-frees", test_reset_frees);
     qtest_add_func("/pindma/unplug-by-own-msi", test_unplug_by_own_msi);
     qtest_add_func("/pindma/quit", test_quit);

@@ -223,7 +223,9 @@ static void check_registers(Rig *t)
     snapshot_regs(t, before);
     for (i = 0; i < ARRAY_SIZE(registers); i++) {
         check_wrong_sizes(t, &registers[i]);
-        check_regs(t, before);
+        if (registers[i].kind == RWR) {
+            check_regs(t, before);      /* what follows would hide it */
+        }
         check_right_sizes(t, &registers[i], before);
         check_regs(t, before);
     }
@@ -282,10 +284,12 @@ static void test_register_access(void)
     hammer_stop(t, tag);
 
     /* A function level reset takes the BARs away, too. */
+    qset4(t, SPARE, PINDMA_QUEUE_PD, 5);
     qpci_config_writew(t->dev, cap + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR);
     check_no_registers(t);
     pci_setup(t);
     g_assert_cmphex(reg4(t, PINDMA_REG_STATUS), ==, 0);
+    g_assert_cmphex(qreg4(t, SPARE, PINDMA_QUEUE_PD), ==, 0);
     check_registers(t);
 
     /* While the bus is held in reset, and after it */
