@@ -20,30 +20,30 @@ runner_provision() {
 
 # image_module_paths LIST: modules in the order of loading, as paths; "builtin" ones need nothing.
 image_module_paths() {
-    local name out
-    sed 's/#.*//' "$1" | while read -r name; do
+    local name optional out
+    sed 's/#.*//' "$1" | while read -r name optional; do
         [ -n "$name" ] || continue
         if [ -n "$KERNEL_ROOT" ]; then
-            out=$(modprobe -d "$KERNEL_ROOT" -S "$KERNEL_RELEASE" --show-depends "$name") ||
+            out=$(modprobe -d "$KERNEL_ROOT" -S "$KERNEL_RELEASE" --show-depends "$name") || [ -n "$optional" ] ||
                 { echo "kernel $KERNEL_RELEASE has no module $name" >&2; return 1; }
             sed -n 's/^insmod //p' <<<"$out"
         else
-            image_tree_module "$name"
+            image_tree_module "$name" "$optional"
         fi
     done | awk '!seen[$1]++ { print $1 }'
 }
 
-# A kernel tree: the module was built in the tree, or the feature is in the image.
+# image_tree_module NAME [optional]: the module was built in the kernel tree, or the feature is in the image.
 image_tree_module() {
     local path option
     path=$(find "$KERNEL_BUILD" -name "$1.ko" -print -quit)
     if [ -n "$path" ]; then
         # Its dependencies first, and theirs.
         modinfo -F depends "$path" | tr ',' '\n' | while read -r option; do
-            [ -z "$option" ] || image_tree_module "$option"
+            [ -z "$option" ] || image_tree_module "$option" "${2:-}"
         done
         echo "$path"
-    elif ! grep -qE "/$1\.ko\$" "$KERNEL_BUILD/modules.builtin" 2>/dev/null; then
+    elif [ -z "${2:-}" ] && ! grep -qE "/$1\.ko\$" "$KERNEL_BUILD/modules.builtin" 2>/dev/null; then
         option=CONFIG_${1^^}
         option=${option//-/_}
         grep -qx "$option=y" "$KERNEL_BUILD/.config" ||

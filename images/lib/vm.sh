@@ -9,7 +9,8 @@ CASE_LIMIT=6
 TOTAL_LIMIT=300
 
 # What the kernel is told. panic=-1 with QEMU's -no-reboot: a dying kernel ends the VM at once.
-KERNEL_ARGUMENTS="console=ttyS0 panic=-1 oops=panic"
+# Two NUMA nodes of the same memory, so that there is a place that pages can be migrated to.
+KERNEL_ARGUMENTS="console=ttyS0 panic=-1 oops=panic numa=fake=2"
 
 # What one kind of run has besides: a program that starts QEMU, devices; and what the guest is to do, see images/init.
 QEMU_WRAP=() QEMU_EXTRA=() VM_MODE=run
