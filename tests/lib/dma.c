@@ -28,20 +28,25 @@ void test_open(struct test *t)
 
 static const struct {
 	uint32_t mode, flags;
-	bool cleared;
+	const char *negation;	/* what is taken away after the pin */
 } pins[NR_PINS] = {
-	[PIN_NONE] = { PINDMA_PIN_PIN, 0, false },
-	[PIN_GET] = { PINDMA_PIN_GET, 0, false },
-	[PIN_GET_FAST] = { PINDMA_PIN_GET, PINDMA_MR_FAST, false },
-	[PIN_PIN] = { PINDMA_PIN_PIN, 0, false },
-	[PIN_PIN_FAST] = { PINDMA_PIN_PIN, PINDMA_MR_FAST, false },
-	[PIN_LONGTERM] = { PINDMA_PIN_LONGTERM, 0, false },
-	[PIN_FAST_LONGTERM] = { PINDMA_PIN_LONGTERM, PINDMA_MR_FAST, false },
-	[PIN_PIN_CLEARED] = { PINDMA_PIN_PIN, 0, true },
-	[PIN_PIN_FAST_CLEARED] = { PINDMA_PIN_PIN, PINDMA_MR_FAST, true },
-	[PIN_LONGTERM_CLEARED] = { PINDMA_PIN_LONGTERM, 0, true },
+	[PIN_NONE] = { PINDMA_PIN_PIN, 0, NULL },
+	[PIN_GET] = { PINDMA_PIN_GET, 0, NULL },
+	[PIN_GET_FAST] = { PINDMA_PIN_GET, PINDMA_MR_FAST, NULL },
+	[PIN_PIN] = { PINDMA_PIN_PIN, 0, NULL },
+	[PIN_PIN_FAST] = { PINDMA_PIN_PIN, PINDMA_MR_FAST, NULL },
+	[PIN_LONGTERM] = { PINDMA_PIN_LONGTERM, 0, NULL },
+	[PIN_FAST_LONGTERM] = { PINDMA_PIN_LONGTERM, PINDMA_MR_FAST, NULL },
+	[PIN_PIN_CLEARED] = { PINDMA_PIN_PIN, 0, "clear-has-pinned" },
+	[PIN_PIN_FAST_CLEARED] = { PINDMA_PIN_PIN, PINDMA_MR_FAST,
+				   "clear-has-pinned" },
+	[PIN_LONGTERM_CLEARED] = { PINDMA_PIN_LONGTERM, 0,
+				   "clear-has-pinned" },
 	[PIN_FAST_LONGTERM_CLEARED] = { PINDMA_PIN_LONGTERM, PINDMA_MR_FAST,
-					true },
+					"clear-has-pinned" },
+	[PIN_PIN_UNCOUNTED] = { PINDMA_PIN_PIN, 0, "uncount" },
+	[PIN_PIN_SHARED] = { PINDMA_PIN_PIN, 0, "clear-exclusive" },
+	[PIN_PIN_PLAIN] = { PINDMA_PIN_PIN, 0, "make-plain" },
 };
 
 /* Post ops, all of them, with a user_data that they have alone. */
@@ -160,7 +165,9 @@ uint64_t test_dma_read(struct test *t, uint64_t offset)
 
 /*
  * Before anything has happened to the memory, DMA must go both ways. If it does
- * not, a loss that is seen later says nothing about the kernel.
+ * not, a loss that is seen later says nothing about the kernel. An mr that the
+ * device may only read is not written to by the process, either: for some
+ * scenarios that would be too early.
  */
 static void check_dma_works(struct test *t)
 {
@@ -169,34 +176,91 @@ static void check_dma_works(struct test *t)
 	uint64_t old = *word;
 	struct pindma_completion c;
 
-	test_dma_write(t, offset, token, &c);
-	if (*word != token)
-		test_error(t, "the rig is blind: the device wrote 0x%llx (journal %llu), but 0x%llx is there",
-			   (unsigned long long)token, (unsigned long long)c.seq,
-			   (unsigned long long)*word);
-	*word = old;
+	if (!(t->mr_flags & PINDMA_MR_READONLY)) {
+		test_dma_write(t, offset, token, &c);
+		if (*word != token)
+			test_error(t, "the rig is blind: the device wrote 0x%llx (journal %llu), but 0x%llx is there",
+				   (unsigned long long)token,
+				   (unsigned long long)c.seq,
+				   (unsigned long long)*word);
+		*word = old;
+	}
 	if (test_dma_read(t, offset) != old)
-		test_error(t, "the rig is blind: the device does not read what the process wrote");
+		test_error(t, "the rig is blind: the device does not read what the process %s",
+			   t->mr_flags & PINDMA_MR_READONLY ? "reads" : "wrote");
+}
+
+/* The process that has to restore what it took from its pins, 0: nothing */
+static pid_t negated;
+
+/* Take away what the case's way to pin says. */
+static void take_away(struct test *t)
+{
+	const char *negation = pins[t->pin].negation;
+	char command[64];
+	int ret;
+
+	if (!negation)
+		return;
+	snprintf(command, sizeof(command), "%s 0x%lx 0x%lx", negation,
+		 (unsigned long)t->mem, NR_PAGES * PAGE_SIZE);
+	ret = negate(command);
+	if (ret == -ENOENT)
+		test_skip(t, "no /dev/pindma-negate: the module is not loaded");
+	if (ret == -EOPNOTSUPP)
+		test_skip(t, "this kernel has nothing to be taken away by %s",
+			  negation);
+	if (ret)
+		test_error(t, "/dev/pindma-negate: %s: %s", negation,
+			   strerror(-ret));
+	negated = getpid();
+	test_step(t, negation);
+}
+
+/* What was taken away must be there again when the pages are unpinned. */
+void test_restore(void)
+{
+	if (negated && negated == getpid())
+		negate("restore");
+	negated = 0;
 }
 
 /* Register the case's memory in the way that the case says. */
-void test_reg_mr(struct test *t)
+void test_pin(struct test *t)
 {
 	int ret = pindma_reg_mr(t->dev, t->mem, NR_PAGES * PAGE_SIZE,
-				pins[t->pin].mode, pins[t->pin].flags, &t->mr);
+				pins[t->pin].mode,
+				pins[t->pin].flags | t->mr_flags, &t->mr);
 
 	if (ret)
 		test_error(t, "cannot register the mr: %s", strerror(-ret));
 	test_step(t, "registered");
+}
+
+/* The same, where nothing happens to the memory meanwhile. */
+void test_reg_mr(struct test *t)
+{
+	test_pin(t);
 	check_dma_works(t);
-	if (pins[t->pin].cleared) {
-		ret = negate("clear-has-pinned");
-		if (ret == -ENOENT)
-			test_skip(t, "no /dev/pindma-negate: the module is not loaded");
-		if (ret)
-			test_error(t, "/dev/pindma-negate: %s", strerror(-ret));
-		test_step(t, "has-pinned cleared");
-	}
+	take_away(t);
+}
+
+void test_dereg_mr(struct test *t)
+{
+	int ret;
+
+	test_restore();
+	ret = pindma_dereg_mr(t->dev, t->mr);
+	if (ret)
+		test_error(t, "cannot deregister the mr: %s", strerror(-ret));
+}
+
+/* How most scenarios begin */
+void test_setup(struct test *t)
+{
+	test_alloc(t);
+	test_open(t);
+	test_reg_mr(t);
 }
 
 /* Stamps at offset 0 of each page of the mr, until stopped. */

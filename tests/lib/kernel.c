@@ -88,17 +88,23 @@ long kernel_pinned_pages(void)
 	return vmstat("nr_foll_pin_acquired") - vmstat("nr_foll_pin_released");
 }
 
-/* A command to tests/modules/pindma_negate.c; 0 or -errno. */
-int negate(const char *command)
+/* A file of /proc or /sys, in one write(); 0 or -errno. */
+int kernel_set(const char *path, const char *text)
 {
-	int fd = open("/dev/pindma-negate", O_WRONLY | O_CLOEXEC);
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
 	ssize_t n;
 	int ret;
 
 	if (fd < 0)
 		return -errno;
-	n = write(fd, command, strlen(command));
+	n = write(fd, text, strlen(text));
 	ret = n < 0 ? -errno : 0;
 	close(fd);
 	return ret;
+}
+
+/* A command to tests/modules/pindma_negate.c; 0 or -errno. */
+int negate(const char *command)
+{
+	return kernel_set("/dev/pindma-negate", command);
 }

@@ -2,6 +2,7 @@
 /* Memory of each type, and which page frames it has. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -52,7 +53,8 @@ static long hugetlb_pool(void)
 static void *map(struct test *t, size_t len, int flags)
 {
 	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+		       MAP_ANONYMOUS | flags |
+		       (flags & MAP_SHARED ? 0 : MAP_PRIVATE), -1, 0);
 
 	if (p == MAP_FAILED && flags & MAP_HUGETLB && !hugetlb_pool())
 		test_skip(t, "no huge pages in the hugetlb pool");
@@ -61,12 +63,17 @@ static void *map(struct test *t, size_t len, int flags)
 	return p;
 }
 
+static uint8_t *map_aligned(struct test *t, size_t len)
+{
+	uint8_t *p = map(t, 2 * len, 0);
+
+	return (uint8_t *)(((uintptr_t)p + len - 1) & -len);
+}
+
 static void alloc_thp(struct test *t)
 {
-	uint8_t *p = map(t, 2 * HUGE_SIZE, 0);
-
 	t->len = HUGE_SIZE;
-	t->buf = (uint8_t *)(((uintptr_t)p + HUGE_SIZE - 1) & -HUGE_SIZE);
+	t->buf = map_aligned(t, t->len);
 	if (madvise(t->buf, t->len, MADV_HUGEPAGE))
 		test_skip(t, "no transparent huge pages: %s", strerror(errno));
 	memset(t->buf, FILL, t->len);
@@ -74,7 +81,54 @@ static void alloc_thp(struct test *t)
 		test_skip(t, "the kernel had no transparent huge page to give");
 }
 
-/* Get memory of the case's type, present and filled. */
+#define MTHP	"/sys/kernel/mm/transparent_hugepage/hugepages-64kB/enabled"
+
+static void alloc_mthp(struct test *t)
+{
+	int ret = kernel_set(MTHP, "always");
+
+	if (ret == -ENOENT)
+		test_skip(t, "no huge pages of 64 KiB in this kernel");
+	if (ret)
+		test_error(t, "%s: %s", MTHP, strerror(-ret));
+	t->len = 16 * PAGE_SIZE;
+	t->buf = map_aligned(t, t->len);
+	memset(t->buf, FILL, t->len);
+	kernel_set(MTHP, "never");
+	if (!(read_u64(t, "/proc/kpageflags", test_pfn(t, t->buf)) & KPF_THP))
+		test_skip(t, "the kernel had no huge page of 64 KiB to give");
+}
+
+/* A file of FILL, mapped and read: the pages are those of the page cache. */
+static void alloc_file(struct test *t)
+{
+	uint8_t page[PAGE_SIZE];
+	unsigned int i;
+	int fd;
+
+	t->len = 16 * PAGE_SIZE;
+	memset(page, FILL, sizeof(page));
+	fd = memfd_create("pindma", MFD_CLOEXEC);
+	if (fd < 0)
+		test_error(t, "memfd_create: %s", strerror(errno));
+	for (i = 0; i < t->len / PAGE_SIZE; i++)
+		if (write(fd, page, sizeof(page)) != sizeof(page))
+			test_error(t, "write: %s", strerror(errno));
+	t->buf = mmap(NULL, t->len, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	if (t->buf == MAP_FAILED)
+		test_error(t, "mmap: %s", strerror(errno));
+	close(fd);
+}
+
+static void touch(struct test *t)
+{
+	size_t i;
+
+	for (i = 0; i < t->len; i += PAGE_SIZE)
+		*(volatile uint8_t *)(t->buf + i);
+}
+
+/* Get memory of the case's type, present and (but for the zero page) filled. */
 void test_alloc(struct test *t)
 {
 	switch (t->mem_type) {
@@ -85,12 +139,22 @@ void test_alloc(struct test *t)
 		t->len = HUGE_SIZE;
 		t->buf = map(t, t->len, MAP_HUGETLB);
 		break;
+	case MEM_MTHP:
+		alloc_mthp(t);
+		break;
+	case MEM_FILE:
+		alloc_file(t);
+		break;
 	default:
 		t->len = 16 * PAGE_SIZE;
-		t->buf = map(t, t->len, 0);
+		t->buf = map(t, t->len,
+			     t->mem_type == MEM_SHMEM ? MAP_SHARED : 0);
 		madvise(t->buf, t->len, MADV_NOHUGEPAGE);
 	}
-	memset(t->buf, FILL, t->len);
+	if (t->mem_type == MEM_ZERO || t->mem_type == MEM_FILE)
+		touch(t);
+	else
+		memset(t->buf, FILL, t->len);
 	t->mem = t->buf + FIRST_PAGE * PAGE_SIZE;
 }
 
@@ -98,13 +162,35 @@ void test_alloc(struct test *t)
 void test_check_surroundings(struct test *t)
 {
 	const uint8_t *end = t->mem + NR_PAGES * PAGE_SIZE;
+	const uint8_t fill = t->mem_type == MEM_ZERO ? 0 : FILL;
 	const uint8_t *p;
 
 	for (p = t->buf; p < t->buf + t->len; p++) {
 		if (p == t->mem)
 			p = end;
-		if (*p != FILL)
+		if (*p != fill)
 			test_lost(t, "byte %td of the buffer, outside of the mr, was overwritten with 0x%02x",
 				  p - t->buf, *p);
 	}
+}
+
+/* mprotect() of all the memory: of a huge page as a whole */
+void test_protect(struct test *t, int prot)
+{
+	if (mprotect(t->buf, t->len, prot))
+		test_error(t, "mprotect: %s", strerror(errno));
+}
+
+/*
+ * Stay on a CPU: each has batches of pages on their way to the LRU lists, where
+ * reclaim does not find them, and a process only empties those of its own CPU.
+ */
+void test_one_cpu(struct test *t)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(sched_getcpu(), &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		test_error(t, "sched_setaffinity: %s", strerror(errno));
 }

@@ -156,6 +156,47 @@ void test_peer_exit(struct test *t, struct peer *peer)
 	close(peer->from);
 }
 
+void test_wait_exit(struct test *t, pid_t pid)
+{
+	int status;
+
+	if (waitpid(pid, &status, 0) != pid)
+		test_error(t, "waitpid: %s", strerror(errno));
+	if (status)
+		test_error(t, "the child ended with status 0x%x", status);
+}
+
+/*
+ * Fork, and count the pages from addr on that the child maps in the frames of
+ * its parent: those that fork() has not copied.
+ */
+unsigned int test_fork_shares(struct test *t, uint8_t *addr, size_t len)
+{
+	uint64_t pfn[len / PAGE_SIZE];
+	unsigned int i, shared = 0;
+	int up[2];
+	pid_t pid;
+
+	if (pipe(up))
+		test_error(t, "pipe: %s", strerror(errno));
+	for (i = 0; i < len / PAGE_SIZE; i++)
+		pfn[i] = test_pfn(t, addr + i * PAGE_SIZE);
+	pid = fork();
+	if (pid < 0)
+		test_error(t, "fork: %s", strerror(errno));
+	if (!pid) {
+		for (i = 0; i < len / PAGE_SIZE; i++)
+			shared += test_pfn(t, addr + i * PAGE_SIZE) == pfn[i];
+		_exit(write(up[1], &shared, sizeof(shared)) != sizeof(shared));
+	}
+	test_wait_exit(t, pid);
+	if (read(up[0], &shared, sizeof(shared)) != sizeof(shared))
+		test_error(t, "the child does not say what it maps");
+	close(up[0]);
+	close(up[1]);
+	return shared;
+}
+
 /* ----------------------------------------------------------- the verdict */
 
 struct views {
@@ -166,8 +207,12 @@ struct views {
 	bool peer_sees;
 };
 
-static void look(struct test *t, const struct peer *peer, unsigned int page,
-		 struct views *v)
+/* Who writes, and the other must see it */
+#define DEVICE_WRITES	BIT(0)
+#define PROCESS_WRITES	BIT(1)
+
+static void look(struct test *t, const struct peer *peer, unsigned int who,
+		 unsigned int page, struct views *v)
 {
 	uint64_t base = page * PAGE_SIZE;
 	struct pindma_completion c;
@@ -179,13 +224,16 @@ static void look(struct test *t, const struct peer *peer, unsigned int page,
 	v->pinned_pfn = facts.pfn;
 	v->pfn_before = test_pfn(t, t->mem + base);
 	for (i = 0; i < 2; i++) {
-		v->written[i] = test_token(t);
-		test_dma_write(t, base + OFF_DEVICE, v->written[i], &c);
-		v->seq[i] = c.seq;
-		v->read[i] = *word(t, page, OFF_DEVICE);
-		v->peer_sees |= peer && peer_sees(t, peer, base + OFF_DEVICE,
-						  v->written[i]);
-		if (i)
+		if (who & DEVICE_WRITES) {
+			v->written[i] = test_token(t);
+			test_dma_write(t, base + OFF_DEVICE, v->written[i], &c);
+			v->seq[i] = c.seq;
+			v->read[i] = *word(t, page, OFF_DEVICE);
+			v->peer_sees |= peer &&
+				peer_sees(t, peer, base + OFF_DEVICE,
+					  v->written[i]);
+		}
+		if (i || !(who & PROCESS_WRITES))
 			break;
 		/* The process's own write may be what breaks COW: look again */
 		v->cpu_written = test_token(t);
@@ -195,8 +243,8 @@ static void look(struct test *t, const struct peer *peer, unsigned int page,
 	v->pfn_after = test_pfn(t, t->mem + base);
 }
 
-static void describe(struct test *t, const struct peer *peer, unsigned int page,
-		     const struct views *v)
+static void describe(struct test *t, const struct peer *peer, unsigned int who,
+		     unsigned int page, const struct views *v)
 {
 	static const char *const flags[] = {
 		"anon", "exclusive", "dirty", "writeback", "lru", "compound",
@@ -209,16 +257,18 @@ static void describe(struct test *t, const struct peer *peer, unsigned int page,
 	test_note(t, "frames: page %u of the mr is pinned in frame 0x%llx, the process maps frame 0x%llx: %s",
 		  page, (unsigned long long)v->pinned_pfn,
 		  (unsigned long long)v->pfn_after, moved ? "MOVED" : "the same");
-	test_note(t, "process: the device wrote 0x%016llx at +0x%x (journal %llu), the process reads 0x%016llx: %s",
-		  (unsigned long long)v->written[last], OFF_DEVICE,
-		  (unsigned long long)v->seq[last],
-		  (unsigned long long)v->read[last],
-		  v->read[last] == v->written[last] ? "seen" : "LOST");
-	test_note(t, "device: the process wrote 0x%016llx at +0x%x, the device reads 0x%016llx: %s",
-		  (unsigned long long)v->cpu_written, OFF_PROCESS,
-		  (unsigned long long)v->cpu_read,
-		  v->cpu_read == v->cpu_written ? "seen" : "STALE");
-	if (peer)
+	if (who & DEVICE_WRITES)
+		test_note(t, "process: the device wrote 0x%016llx at +0x%x (journal %llu), the process reads 0x%016llx: %s",
+			  (unsigned long long)v->written[last], OFF_DEVICE,
+			  (unsigned long long)v->seq[last],
+			  (unsigned long long)v->read[last],
+			  v->read[last] == v->written[last] ? "seen" : "LOST");
+	if (who & PROCESS_WRITES)
+		test_note(t, "device: the process wrote 0x%016llx at +0x%x, the device reads 0x%016llx: %s",
+			  (unsigned long long)v->cpu_written, OFF_PROCESS,
+			  (unsigned long long)v->cpu_read,
+			  v->cpu_read == v->cpu_written ? "seen" : "STALE");
+	if (peer && who & DEVICE_WRITES)
 		test_note(t, "child: it %s what the device writes for its parent",
 			  v->peer_sees ? "SEES" : "does not see");
 	pindma_get_pages(t->dev, t->mr, page, &facts, 1);
@@ -232,11 +282,7 @@ static void describe(struct test *t, const struct peer *peer, unsigned int page,
 		  facts.mapcount, text);
 }
 
-/*
- * The end of most scenarios: do process and device share each page of the mr?
- * peer, if not NULL, must not see what the device writes for the process.
- */
-void test_two_way(struct test *t, const struct peer *peer)
+static void check(struct test *t, const struct peer *peer, unsigned int who)
 {
 	unsigned int page;
 	struct views v;
@@ -246,13 +292,13 @@ void test_two_way(struct test *t, const struct peer *peer)
 		bool seen, fresh, moved;
 
 		memset(&v, 0, sizeof(v));
-		look(t, peer, page, &v);
+		look(t, peer, who, page, &v);
 		seen = v.read[0] == v.written[0] && v.read[1] == v.written[1];
 		fresh = v.cpu_read == v.cpu_written;
 		moved = v.pfn_after != v.pinned_pfn;
 		if (seen && fresh && !moved && !v.peer_sees)
 			continue;
-		describe(t, peer, page, &v);
+		describe(t, peer, who, page, &v);
 		if (seen && fresh && moved)
 			test_error(t, "frame 0x%llx became 0x%llx, but no data was lost: the views disagree",
 				   (unsigned long long)v.pinned_pfn,
@@ -260,15 +306,36 @@ void test_two_way(struct test *t, const struct peer *peer)
 		if (!moved && !(seen && fresh))
 			test_error(t, "data was lost within frame 0x%llx: the views disagree",
 				   (unsigned long long)v.pinned_pfn);
-		test_lost(t, "%s%s%s (frame 0x%llx pinned, 0x%llx mapped)",
+		test_lost(t, "%s%s%s%s%s (frame 0x%llx pinned, 0x%llx mapped)",
 			  seen ? "" : "process does not see the DMA",
 			  seen || fresh ? "" : ", ",
-			  fresh ? (v.peer_sees ? ", child sees it" : "") :
-			  v.peer_sees ? "device reads stale data, child sees the DMA" :
-			  "device reads stale data",
+			  fresh ? "" : "device reads stale data",
+			  (seen && fresh) || !v.peer_sees ? "" : ", ",
+			  v.peer_sees ? "child sees the DMA" : "",
 			  (unsigned long long)v.pinned_pfn,
 			  (unsigned long long)v.pfn_after);
 	}
-	describe(t, peer, NR_PAGES - 1, &v);
+	describe(t, peer, who, NR_PAGES - 1, &v);
 	test_check_surroundings(t);
+}
+
+/*
+ * The end of most scenarios: do process and device share each page of the mr?
+ * peer, if not NULL, must not see what the device writes for the process.
+ */
+void test_two_way(struct test *t, const struct peer *peer)
+{
+	check(t, peer, DEVICE_WRITES | PROCESS_WRITES);
+}
+
+/* The same if the process may not write, for that would be another case. */
+void test_device_to_process(struct test *t, const struct peer *peer)
+{
+	check(t, peer, DEVICE_WRITES);
+}
+
+/* The same if the device may not write. */
+void test_process_to_device(struct test *t, const struct peer *peer)
+{
+	check(t, peer, PROCESS_WRITES);
 }

@@ -20,6 +20,7 @@ static void __attribute__((noreturn)) end(enum outcome outcome,
 		if (*p == '#' || *p == '\n')
 			*p = ' ';
 	result->outcome = outcome;
+	test_restore();
 	_exit(0);
 }
 
@@ -35,6 +36,7 @@ void test_kept(struct test *t)
 {
 	(void)t;
 	result->outcome = OUTCOME_KEPT;
+	test_restore();
 	_exit(0);
 }
 

@@ -28,7 +28,8 @@ enum { EXIT_PASS = 0, EXIT_FAIL = 1, EXIT_USAGE = 2, EXIT_SKIPPED = 4,
        EXIT_BROKEN = 99 };
 
 static const struct scenario *const tables[] = {
-	fork_scenarios, lifetime_scenarios, driver_ops_scenarios,
+	fork_scenarios, 
+	lifetime_scenarios, driver_ops_scenarios,
 	driver_atomics_scenarios, driver_lists_scenarios,
 	driver_order_scenarios, driver_limits_scenarios,
 	driver_device_scenarios, driver_removal_scenarios,
@@ -38,6 +39,8 @@ static const struct scenario *const tables[] = {
 
 static const char *const mem_names[NR_MEMS] = {
 	[MEM_ANON] = "anon", [MEM_THP] = "thp", [MEM_HUGETLB] = "hugetlb",
+	[MEM_MTHP] = "mthp", [MEM_SHMEM] = "shmem", [MEM_ZERO] = "zero",
+	[MEM_FILE] = "file",
 };
 
 static const char *const pin_names[NR_PINS] = {
@@ -49,6 +52,9 @@ static const char *const pin_names[NR_PINS] = {
 	[PIN_PIN_FAST_CLEARED] = "pin-fast-cleared",
 	[PIN_LONGTERM_CLEARED] = "pin-longterm-cleared",
 	[PIN_FAST_LONGTERM_CLEARED] = "pin-fast-longterm-cleared",
+	[PIN_PIN_UNCOUNTED] = "pin-uncounted",
+	[PIN_PIN_SHARED] = "pin-shared",
+	[PIN_PIN_PLAIN] = "pin-plain",
 };
 
 #define MAX_GLOBS	64
@@ -99,13 +105,15 @@ static bool wanted(const struct plan_entry *e)
 		return true;
 	if (sc->flags & SCENARIO_HIDDEN)
 		return false;
+	if (sc->flags & SCENARIO_FULL && !opt.all)
+		return false;
 	return opt.all || !(sc->flags & SCENARIO_SLOW) ||
 	       BIT(e->pin) & PINS_QUICK;
 }
 
 static bool control_is_idle(const struct plan_entry *e)
 {
-	return BIT(e->pin) & PINS_CLEARED &&
+	return BIT(e->pin) & PINS_CONTROL &&
 	       expected_outcome(e->name) == OUTCOME_KEPT;
 }
 

@@ -21,15 +21,29 @@
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
 /* Types of memory; a scenario has a mask of BIT()s */
-enum mem { MEM_NONE, MEM_ANON, MEM_THP, MEM_HUGETLB, NR_MEMS };
+enum mem {
+	MEM_NONE, MEM_ANON, MEM_THP, MEM_HUGETLB,
+	MEM_MTHP,	/* anonymous, in folios of 64 KiB */
+	MEM_SHMEM,	/* MAP_SHARED | MAP_ANONYMOUS */
+	MEM_ZERO,	/* anonymous, only read so far: the zero page */
+	MEM_FILE,	/* MAP_PRIVATE of a file, only read so far */
+	NR_MEMS
+};
 
-/* Ways to pin. The -cleared ones are controls: the has-pinned flag is lost. */
+/*
+ * Ways to pin. Those with a second name are controls: what makes the kernel
+ * respect a pin is taken away afterwards, see tests/modules/pindma_negate.c.
+ * -cleared: the mm's has-pinned flag; -uncounted: what the page counts of the
+ * pin; -shared: the page's mark that it is the process's own; -plain: both, so
+ * that the pin is what any reference was before 5.19.
+ */
 enum pin {
 	PIN_NONE,
 	PIN_GET, PIN_GET_FAST,
 	PIN_PIN, PIN_PIN_FAST, PIN_LONGTERM, PIN_FAST_LONGTERM,
 	PIN_PIN_CLEARED, PIN_PIN_FAST_CLEARED, PIN_LONGTERM_CLEARED,
 	PIN_FAST_LONGTERM_CLEARED,
+	PIN_PIN_UNCOUNTED, PIN_PIN_SHARED, PIN_PIN_PLAIN,
 	NR_PINS
 };
 
@@ -41,13 +55,20 @@ enum pin {
 #define PINS_CLEARED	(BIT(PIN_PIN_CLEARED) | BIT(PIN_PIN_FAST_CLEARED) | \
 			 BIT(PIN_LONGTERM_CLEARED) | \
 			 BIT(PIN_FAST_LONGTERM_CLEARED))
+#define PINS_UNCOUNTED	BIT(PIN_PIN_UNCOUNTED)
+#define PINS_SHARED	BIT(PIN_PIN_SHARED)
+#define PINS_PLAIN	BIT(PIN_PIN_PLAIN)
+#define PINS_CONTROL	(PINS_CLEARED | PINS_UNCOUNTED | PINS_SHARED | \
+			 PINS_PLAIN)
 
 /* In no preset: only by name or group */
 #define SCENARIO_HIDDEN	BIT(0)
 /* Takes longer: in the quick preset only with the pin modes of PINS_QUICK */
 #define SCENARIO_SLOW	BIT(1)
+/* Not in the quick preset at all */
+#define SCENARIO_FULL	BIT(2)
 #define PINS_QUICK	(BIT(PIN_GET_FAST) | BIT(PIN_PIN_FAST) | \
-			 BIT(PIN_PIN_FAST_CLEARED))
+			 BIT(PIN_PIN_FAST_CLEARED) | BIT(PIN_PIN_SHARED))
 
 struct test;
 
@@ -95,6 +116,7 @@ struct test {
 	uint8_t *buf;
 	size_t len;
 	uint8_t *mem;
+	uint32_t mr_flags;	/* PINDMA_MR_*, besides those of the pin mode */
 	uint32_t mr;
 	uint64_t next_token;
 	uint64_t next_user_data;
@@ -128,10 +150,16 @@ test_note(struct test *t, const char *fmt, ...);
 void test_alloc(struct test *t);
 void test_check_surroundings(struct test *t);
 uint64_t test_pfn(struct test *t, const void *addr);
+void test_protect(struct test *t, int prot);
+void test_one_cpu(struct test *t);
 
 /* dma.c */
 void test_open(struct test *t);
 void test_reg_mr(struct test *t);
+void test_setup(struct test *t);
+void test_pin(struct test *t);
+void test_dereg_mr(struct test *t);
+void test_restore(void);
 void test_post(struct test *t, uint32_t channel, struct pindma_op *ops,
 	       unsigned int nr);
 void test_collect(struct test *t, struct pindma_completion *c, unsigned int nr);
@@ -163,7 +191,11 @@ struct peer test_fork_peer(struct test *t, bool nested);
 void test_peer_write(struct test *t, const struct peer *peer);
 void test_peer_sync(struct test *t, const struct peer *peer);
 void test_peer_exit(struct test *t, struct peer *peer);
+void test_wait_exit(struct test *t, pid_t pid);
+unsigned int test_fork_shares(struct test *t, uint8_t *addr, size_t len);
 void test_two_way(struct test *t, const struct peer *peer);
+void test_device_to_process(struct test *t, const struct peer *peer);
+void test_process_to_device(struct test *t, const struct peer *peer);
 
 /* expect.c */
 enum outcome { OUTCOME_NONE, OUTCOME_KEPT, OUTCOME_LOST, OUTCOME_SKIP,
@@ -176,5 +208,6 @@ void kernel_mark(const char *text);
 bool kernel_complained(char *line, size_t size);
 long kernel_pinned_pages(void);
 int negate(const char *command);
+int kernel_set(const char *path, const char *text);
 
 #endif /* TEST_H */

@@ -4,25 +4,40 @@
  *
  * A test that says "the data is there" proves something only if it says "the
  * data is lost" when the fix is gone. Commands are written to
- * /dev/pindma-negate, one per write(), and act on the writer:
+ * /dev/pindma-negate, one per write(), and act on the writer. ADDR and LEN name
+ * memory that it has pinned; where nothing is said of them they mean nothing.
  *
- *	clear-has-pinned	forget that this mm ever pinned a page, so that
+ *	clear-has-pinned [ADDR LEN]
+ *				forget that this mm ever pinned a page, so that
  *				fork() does not copy pinned pages early. This is
  *				Linux before 5.9 (008cfe4418b3, 70e806e4e645).
  *				The next pin sets it again.
+ *	uncount ADDR LEN	let the pages count their pin as one reference,
+ *				which is what get_user_pages() would have left:
+ *				all that asks page_maybe_dma_pinned() is blind
+ *	clear-exclusive ADDR LEN
+ *				forget that the pages belong to this process
+ *				alone: Linux before 5.19 (6c287605fd56), where
+ *				any reference made do_wp_page() copy
+ *	make-plain ADDR LEN	uncount, and clear-exclusive where there is that
+ *	restore			count the pins again. This must come before the
+ *				unpin, which would otherwise free the pages.
  *	warn			WARN(): a test of the test rig
  */
 #include <linux/fs.h>
+#include <linux/list.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/sched.h>
 #include <linux/sched/coredump.h>
+#include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
 #include <linux/version.h>
 
-static int negate_clear_has_pinned(void)
+static int negate_clear_has_pinned(unsigned long addr, unsigned long len)
 {
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 18, 0)
 	mm_flags_clear(MMF_HAS_PINNED, current->mm);
@@ -34,7 +49,130 @@ static int negate_clear_has_pinned(void)
 	return 0;
 }
 
-static int negate_warn(void)
+/* Where a page's pins are counted apart from its references, or NULL. */
+static atomic_t *negate_pincount(struct page *page)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+	struct folio *folio = page_folio(page);
+
+	return folio_test_large(folio) ? &folio->_pincount : NULL;
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(5, 18, 0)
+	struct folio *folio = page_folio(page);
+
+	return folio_test_large(folio) ? folio_pincount_ptr(folio) : NULL;
+#else
+	page = compound_head(page);
+	return hpage_pincount_available(page) ? compound_pincount_ptr(page) :
+						NULL;
+#endif
+}
+
+static void negate_count(struct page *page, int pins)
+{
+	atomic_t *pincount = negate_pincount(page);
+
+	if (pincount)
+		atomic_add(pins, pincount);
+	else
+		page_ref_add(page, pins * (GUP_PIN_COUNTING_BIAS - 1));
+}
+
+struct negate_page {
+	struct list_head list;
+	struct page *page;
+};
+
+static LIST_HEAD(negate_uncounted);
+static DEFINE_MUTEX(negate_lock);
+
+static int negate_uncount_page(struct page *page)
+{
+	struct negate_page *np = kmalloc(sizeof(*np), GFP_KERNEL);
+
+	if (!np)
+		return -ENOMEM;
+	np->page = page;
+	mutex_lock(&negate_lock);
+	list_add(&np->list, &negate_uncounted);
+	negate_count(page, -1);
+	mutex_unlock(&negate_lock);
+	return 0;
+}
+
+static int negate_restore(unsigned long addr, unsigned long len)
+{
+	struct negate_page *np, *next;
+
+	mutex_lock(&negate_lock);
+	list_for_each_entry_safe(np, next, &negate_uncounted, list) {
+		negate_count(np->page, 1);
+		list_del(&np->list);
+		kfree(np);
+	}
+	mutex_unlock(&negate_lock);
+	return 0;
+}
+
+/* A huge page that is mapped as such has one mark, in its first page. */
+static int negate_clear_exclusive_page(struct page *page)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 19, 0)
+	if (PageAnon(page)) {
+		if (PageTransCompound(page) || PageHuge(page))
+			ClearPageAnonExclusive(compound_head(page));
+		if (!PageHuge(page))
+			ClearPageAnonExclusive(page);
+	}
+	return 0;
+#else
+	return -EOPNOTSUPP;
+#endif
+}
+
+static int negate_make_plain_page(struct page *page)
+{
+	int ret = negate_uncount_page(page);
+
+	if (!ret)
+		negate_clear_exclusive_page(page);
+	return ret;
+}
+
+/* The pages are pinned, so a moment's reference is enough to find them. */
+static int negate_each_page(unsigned long addr, unsigned long len,
+			    int (*fn)(struct page *page))
+{
+	struct page *page;
+	int ret = 0;
+
+	for (; len && !ret; addr += PAGE_SIZE, len -= PAGE_SIZE) {
+		if (offset_in_page(addr) || offset_in_page(len))
+			return -EINVAL;
+		ret = get_user_pages_fast(addr, 1, 0, &page);
+		if (ret != 1)
+			return ret ?: -EFAULT;
+		ret = fn(page);
+		put_page(page);
+	}
+	return ret;
+}
+
+static int negate_uncount(unsigned long addr, unsigned long len)
+{
+	return negate_each_page(addr, len, negate_uncount_page);
+}
+
+static int negate_clear_exclusive(unsigned long addr, unsigned long len)
+{
+	return negate_each_page(addr, len, negate_clear_exclusive_page);
+}
+
+static int negate_make_plain(unsigned long addr, unsigned long len)
+{
+	return negate_each_page(addr, len, negate_make_plain_page);
+}
+
+static int negate_warn(unsigned long addr, unsigned long len)
 {
 	WARN(1, "pindma_negate: asked for by a test\n");
 	return 0;
@@ -42,26 +180,33 @@ static int negate_warn(void)
 
 static const struct {
 	const char *name;
-	int (*fn)(void);
+	int (*fn)(unsigned long addr, unsigned long len);
 } negate_commands[] = {
 	{ "clear-has-pinned", negate_clear_has_pinned },
+	{ "uncount", negate_uncount },
+	{ "clear-exclusive", negate_clear_exclusive },
+	{ "make-plain", negate_make_plain },
+	{ "restore", negate_restore },
 	{ "warn", negate_warn },
 };
 
 static ssize_t negate_write(struct file *file, const char __user *buf,
 			    size_t len, loff_t *pos)
 {
-	char cmd[32];
+	unsigned long addr = 0, length = 0;
+	char text[80], cmd[32];
 	int i, ret;
 
-	if (len >= sizeof(cmd))
+	if (len >= sizeof(text))
 		return -EINVAL;
-	if (copy_from_user(cmd, buf, len))
+	if (copy_from_user(text, buf, len))
 		return -EFAULT;
-	cmd[len] = '\0';
+	text[len] = '\0';
+	if (sscanf(text, "%31s %lx %lx", cmd, &addr, &length) < 1)
+		return -EINVAL;
 	for (i = 0; i < ARRAY_SIZE(negate_commands); i++) {
-		if (sysfs_streq(cmd, negate_commands[i].name)) {
-			ret = negate_commands[i].fn();
+		if (!strcmp(cmd, negate_commands[i].name)) {
+			ret = negate_commands[i].fn(addr, length);
 			return ret ?: len;
 		}
 	}

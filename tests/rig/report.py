@@ -12,8 +12,9 @@ import sys
 import xml.etree.ElementTree as ElementTree
 
 MODES = ["get", "get-fast", "pin", "pin-fast", "pin-longterm", "pin-fast-longterm"]
-CLEARED = "-cleared"
-COLUMNS = MODES + [mode + CLEARED for mode in MODES]
+# What is taken away from the pins of a control, see tests/modules/pindma_negate.c
+CONTROLS = {"cleared": "has-pinned flag cleared", "uncounted": "no count", "shared": "not own", "plain": "both"}
+COLUMNS = MODES + [f"{mode}-{control}" for control in CONTROLS for mode in MODES]
 HEADINGS = {"longterm": "long"}
 CELL = {"ok": "ok", "xfail": "XFAIL", "fail": "FAIL", "skip": "skip"}
 WORST = ["fail", "skip", "xfail", "ok"]
@@ -22,7 +23,7 @@ VERDICTS = {0: "PASS", 1: "FAIL", 2: "USAGE ERROR", 4: "ALL SKIPPED", 99: "RIG E
 # Which exit code stands for several kernels. 4 counts only if it is everybody's.
 PRECEDENCE = [130, 1, 124, 99, 125, 2]
 QUESTION = ("fork.parent_write/anon/get-fast", "fork.parent_write/anon/pin-fast")
-WIDTH = 100
+WIDTH = 132
 
 
 def split(name):
@@ -166,27 +167,36 @@ def table(cases):
     grid = [row for row in rows if any((row, mode) in cells for mode in modes)]
     if grid:
         width = min(38, max(len(f"{scenario}  {memory}") for scenario, memory in grid))
-        plain = [mode for mode in modes if not mode.endswith(CLEARED)]
-        cleared = [mode for mode in modes if mode.endswith(CLEARED)]
+        # Side by side: what is taken away from the pins, and the modes of which it is taken
+        groups = {}
+        for mode in modes:
+            groups.setdefault(next((c for c in CONTROLS if mode.endswith(f"-{c}")), ""), []).append(mode)
 
-        def line(name, values):
-            text = name.ljust(width) + "".join(value.rjust(6) for value in values[:len(plain)])
-            if cleared:
-                text += " |" + "".join(value.rjust(6) for value in values[len(plain):])
-            return text.rstrip()[:WIDTH]
+        def line(name, group_texts):
+            return (name.ljust(width) + " |".join(group_texts)).rstrip()[:WIDTH]
 
-        words = {mode: [HEADINGS.get(word, word) for word in mode.removesuffix(CLEARED).split("-")] for mode in modes}
-        height = max(len(word) for word in words.values())
-        if cleared:
-            lines.append(" " * (width + 6 * len(plain)) + " | has-pinned flag cleared")
+        def words(mode, control):
+            return [HEADINGS.get(word, word) for word in mode.removesuffix(f"-{control}").split("-")]
+
+        def room(group):
+            """Columns of six, and no fewer than its title needs."""
+            return max(6 * len(groups[group]), len(CONTROLS.get(group, "")) + 1)
+
+        def texts(value):
+            return ["".join(value(mode, group).rjust(6) for mode in members).rjust(room(group))
+                    for group, members in groups.items()]
+
+        height = max(len(words(mode, group)) for group, members in groups.items() for mode in members)
+        if len(groups) > 1:
+            lines.append(line("", [f" {CONTROLS.get(group, '')}".ljust(room(group)) for group in groups]))
         for level in range(height):
-            lines.append(line("", [stacked(words[mode], height)[level] for mode in plain + cleared]))
+            lines.append(line("", texts(lambda mode, group: stacked(words(mode, group), height)[level])))
         last = None
         for scenario, memory in grid:
             name = scenario if scenario != last else ""
             last = scenario
             label = f"{name.ljust(width - len(memory) - 1)} {memory}" if memory else name
-            lines.append(line(label, [cell((scenario, memory), mode) for mode in plain + cleared]))
+            lines.append(line(label, texts(lambda mode, group: cell((scenario, memory), mode))))
     single = [row for row in rows if row not in grid]
     if single:
         if lines:
