@@ -3,13 +3,15 @@
  * fork() and pinned anonymous memory: the device must stay with the parent.
  *
  * To see a cell red: use GET for PIN in guest/pindma_mr.c (tests/mutants), or
- * boot a kernel without the commit that the scenario names. For dontfork remove
- * the madvise(), for vfork_exec call fork() in place of vfork(): then the GET
- * cells are lost.
+ * boot a kernel without the commit that the scenario names. For dontfork and
+ * wipeonfork remove the madvise(), for shared make the memory MAP_PRIVATE, for
+ * vfork_exec call fork() in place of vfork(): then the GET cells are lost.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,29 +20,12 @@
 
 #define EARLY_COPY	"70e806e4e645 (5.9): do early cow for pinned pages during fork(); for THP d042035eaf5f (5.9), for hugetlb 4eae4efa2c29 (5.12)"
 
-static void setup(struct test *t)
-{
-	test_alloc(t);
-	test_open(t);
-	test_reg_mr(t);
-}
-
-static void wait_for_exit(struct test *t, pid_t pid)
-{
-	int status;
-
-	if (waitpid(pid, &status, 0) != pid)
-		test_error(t, "waitpid: %s", strerror(errno));
-	if (status)
-		test_error(t, "the child ended with status 0x%x", status);
-}
-
 /* The case of 2020: pin, fork, and the parent goes on using its buffer. */
 static void parent_write(struct test *t)
 {
 	struct peer child;
 
-	setup(t);
+	test_setup(t);
 	test_step(t, "fork");
 	child = test_fork_peer(t, false);
 	test_step(t, "the parent writes");
@@ -54,7 +39,7 @@ static void child_write(struct test *t)
 {
 	struct peer child;
 
-	setup(t);
+	test_setup(t);
 	test_step(t, "fork");
 	child = test_fork_peer(t, false);
 	test_step(t, "the child writes");
@@ -69,7 +54,7 @@ static void child_exit(struct test *t)
 {
 	struct peer child;
 
-	setup(t);
+	test_setup(t);
 	test_step(t, "fork");
 	child = test_fork_peer(t, false);
 	test_peer_exit(t, &child);
@@ -83,7 +68,7 @@ static void nested(struct test *t)
 {
 	struct peer child;
 
-	setup(t);
+	test_setup(t);
 	test_step(t, "fork, and the child forks");
 	child = test_fork_peer(t, true);
 	test_peer_sync(t, &child);
@@ -99,7 +84,7 @@ static void vfork_exec(struct test *t)
 	char *const argv[] = { "pindma-test", "--exit", NULL };
 	pid_t pid;
 
-	setup(t);
+	test_setup(t);
 	test_step(t, "vfork and exec");
 	pid = vfork();
 	if (pid < 0)
@@ -108,7 +93,7 @@ static void vfork_exec(struct test *t)
 		execv("/proc/self/exe", argv);
 		_exit(1);
 	}
-	wait_for_exit(t, pid);
+	test_wait_exit(t, pid);
 	test_step(t, "the parent writes");
 	test_cpu_write(t);
 	test_two_way(t, NULL);
@@ -119,7 +104,7 @@ static void dontfork(struct test *t)
 {
 	struct peer child;
 
-	setup(t);
+	test_setup(t);
 	if (madvise(t->buf, t->len, MADV_DONTFORK))
 		test_error(t, "MADV_DONTFORK: %s", strerror(errno));
 	test_step(t, "fork");
@@ -131,12 +116,56 @@ static void dontfork(struct test *t)
 	test_kept(t);
 }
 
+static void wipeonfork(struct test *t)
+{
+	struct peer child;
+
+	test_setup(t);
+	if (madvise(t->buf, t->len, MADV_WIPEONFORK))
+		test_error(t, "MADV_WIPEONFORK: %s", strerror(errno));
+	test_step(t, "fork");
+	child = test_fork_peer(t, false);
+	test_step(t, "the parent writes");
+	test_cpu_write(t);
+	test_two_way(t, &child);
+	test_peer_exit(t, &child);
+	test_kept(t);
+}
+
+/* The child shall see all, so it is no peer that must not. */
+static void shared(struct test *t)
+{
+	struct peer child;
+
+	test_setup(t);
+	test_step(t, "fork");
+	child = test_fork_peer(t, false);
+	test_step(t, "the child writes");
+	test_peer_write(t, &child);
+	test_two_way(t, NULL);
+	test_peer_exit(t, &child);
+	test_kept(t);
+}
+
+/* Nobody but the device writes: nothing breaks COW, but who may see it? */
+static void quiet(struct test *t)
+{
+	struct peer child;
+
+	test_setup(t);
+	test_step(t, "fork");
+	child = test_fork_peer(t, false);
+	test_device_to_process(t, &child);
+	test_peer_exit(t, &child);
+	test_kept(t);
+}
+
 /* Read-only at the time of the fork: nothing to write-protect, or to copy? */
 static void protected(struct test *t)
 {
 	struct peer child;
 
-	setup(t);
+	test_setup(t);
 	if (mprotect(t->buf, t->len, PROT_READ))
 		test_error(t, "mprotect: %s", strerror(errno));
 	test_step(t, "read-only, fork");
@@ -218,7 +247,7 @@ static void under_hammer(struct test *t)
 	pid_t pid;
 	int status;
 
-	setup(t);
+	test_setup(t);
 	hammer = test_start_hammer(t, HAMMER_RATE);
 	test_step(t, "hammer, 100 forks");
 	for (i = 0; i < NR_FORKS; i++) {
@@ -240,12 +269,71 @@ static void under_hammer(struct test *t)
 	test_kept(t);
 }
 
+/* This process has once pinned something, and does so no more. */
+static void pin_once(struct test *t)
+{
+	test_setup(t);
+	test_dereg_mr(t);
+}
+
+#define PIPE_SIZE	(256 * PAGE_SIZE)
+
+/* Take nr references to a page, which last until the process ends. */
+static void add_references(struct test *t, uint8_t *page, unsigned int nr)
+{
+	struct iovec iov = { .iov_base = page, .iov_len = PAGE_SIZE };
+	int fds[2] = { -1, -1 };
+
+	while (nr) {
+		ssize_t n = vmsplice(fds[1], &iov, 1, SPLICE_F_NONBLOCK);
+
+		if (n == PAGE_SIZE)
+			nr--;
+		else if (fds[1] >= 0 && errno != EAGAIN)
+			test_error(t, "vmsplice: %s", strerror(errno));
+		else if (pipe(fds) ||
+			 fcntl(fds[1], F_SETPIPE_SZ, PIPE_SIZE) < 0)
+			test_error(t, "a large pipe: %s", strerror(errno));
+	}
+}
+
+static void many_references(struct test *t)
+{
+	unsigned int shared;
+
+	pin_once(t);
+	add_references(t, t->mem, 1000);
+	add_references(t, t->mem + PAGE_SIZE, 1100);
+	/* Of one fork(): a page that was shared once is not asked again. */
+	shared = test_fork_shares(t, t->mem, 2 * PAGE_SIZE);
+	if (!shared)
+		test_error(t, "fork() has copied a page of 1000 references");
+	if (shared == 1)
+		test_lost(t, "fork() has copied a page of 1100 references: it takes it for pinned");
+	test_kept(t);
+}
+
+static void shared_references(struct test *t)
+{
+	struct peer child;
+
+	pin_once(t);
+	child = test_fork_peer(t, false);
+	test_peer_sync(t, &child);
+	add_references(t, t->mem, 1100);
+	if (!test_fork_shares(t, t->mem, PAGE_SIZE))
+		test_lost(t, "fork() has copied a page that two processes shared: it takes it for pinned");
+	test_peer_exit(t, &child);
+	test_kept(t);
+}
+
 const struct scenario fork_scenarios[] = {
 	{
 		.name = "fork.parent_write",
 		.promise = "a page that was pinned before fork() stays the parent's when the parent writes to it; the child gets a copy",
 		.fix = EARLY_COPY,
-		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK | PINS_CLEARED,
+		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK | PINS_CLEARED |
+						PINS_UNCOUNTED,
 		.run = parent_write,
 	}, {
 		.name = "fork.child_write",
@@ -288,6 +376,38 @@ const struct scenario fork_scenarios[] = {
 		.fix = "6c287605fd56 (5.19): remember exclusively mapped anonymous pages with PG_anon_exclusive",
 		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK | PINS_CLEARED,
 		.run = protected,
+	},
+	{
+		.name = "fork.wipeonfork",
+		.promise = "MADV_WIPEONFORK keeps the page with the parent, even if it was not pinned: madvise(2)",
+		.mems = BIT(MEM_ANON) | BIT(MEM_THP), .pins = PINS_STOCK,
+		.flags = SCENARIO_FULL,
+		.run = wipeonfork,
+	}, {
+		.name = "fork.shared",
+		.promise = "shared memory stays shared by both processes and the device, even if it was not pinned: fork(2)",
+		.mems = BIT(MEM_SHMEM), .pins = PINS_STOCK,
+		.flags = SCENARIO_FULL,
+		.run = shared,
+	}, {
+		.name = "fork.quiet",
+		.promise = "a child does not see what the device writes for its parent, even if neither of them writes",
+		.fix = EARLY_COPY,
+		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK | PINS_CLEARED |
+						PINS_UNCOUNTED,
+		.flags = SCENARIO_FULL,
+		.run = quiet,
+	}, {
+		.name = "fork.many_references",
+		.promise = "fork() shares a page that is not pinned, however many references it has (pin_user_pages.rst does not promise that: from 1024 on it is taken for pinned)",
+		.flags = SCENARIO_FULL,
+		.run = many_references,
+	}, {
+		.name = "fork.shared_references",
+		.promise = "fork() shares a page that more than one process has already, however many references it has: commit fb3d824d1a46",
+		.fix = "fb3d824d1a46 (5.19): only pages that belong to one process alone are asked whether they are pinned",
+		.flags = SCENARIO_FULL,
+		.run = shared_references,
 	},
 	{ }
 };
