@@ -85,6 +85,7 @@ struct scenario {
 /* The groups, one table a file, each ends with an empty row */
 extern const struct scenario fork_scenarios[];
 extern const struct scenario lifetime_scenarios[];
+extern const struct scenario readonly_scenarios[];
 extern const struct scenario driver_ops_scenarios[];
 extern const struct scenario driver_atomics_scenarios[];
 extern const struct scenario driver_lists_scenarios[];
