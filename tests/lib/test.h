@@ -86,6 +86,8 @@ struct scenario {
 extern const struct scenario fork_scenarios[];
 extern const struct scenario lifetime_scenarios[];
 extern const struct scenario readonly_scenarios[];
+extern const struct scenario mprotect_scenarios[];
+extern const struct scenario uffd_scenarios[];
 extern const struct scenario driver_ops_scenarios[];
 extern const struct scenario driver_atomics_scenarios[];
 extern const struct scenario driver_lists_scenarios[];
