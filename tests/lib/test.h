@@ -87,6 +87,8 @@ extern const struct scenario fork_scenarios[];
 extern const struct scenario lifetime_scenarios[];
 extern const struct scenario readonly_scenarios[];
 extern const struct scenario mprotect_scenarios[];
+extern const struct scenario madvise_scenarios[];
+extern const struct scenario reclaim_scenarios[];
 extern const struct scenario uffd_scenarios[];
 extern const struct scenario driver_ops_scenarios[];
 extern const struct scenario driver_atomics_scenarios[];

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory that the process has given away, or offered, while a device uses it.
+ *
+ * MADV_DONTNEED gives it away: the loss is the process's own doing, and a
+ * control for the oracle that no kernel and no way to pin may pass. After
+ * MADV_FREE the kernel may drop a page that nobody has written to since, and
+ * the CPU does not see the device write: what saves the data is the reference,
+ * and then the driver that says at the unpin that it has written.
+ * unpin_clean is a driver that does not: it loses the data on every kernel.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "test.h"
+
+#ifndef MADV_PAGEOUT
+#define MADV_PAGEOUT	21
+#endif
+
+#define OFFSET		0x800
+
+static void advise(struct test *t, int advice, const char *name)
+{
+	test_step(t, name);
+	if (madvise(t->mem, NR_PAGES * PAGE_SIZE, advice))
+		test_error(t, "%s: %s", name, strerror(errno));
+}
+
+static void dontneed(struct test *t)
+{
+	test_setup(t);
+	advise(t, MADV_DONTNEED, "MADV_DONTNEED");
+	test_two_way(t, NULL);
+	test_kept(t);
+}
+
+/* The memory is offered to the kernel, and then the device writes to it. */
+static void free_and_dma(struct test *t, uint64_t *tokens)
+{
+	struct pindma_completion c;
+	unsigned int page;
+
+	test_one_cpu(t);
+	test_setup(t);
+	advise(t, MADV_FREE, "MADV_FREE");
+	test_step(t, "the device writes");
+	for (page = 0; page < NR_PAGES; page++) {
+		tokens[page] = test_token(t);
+		test_dma_write(t, page * PAGE_SIZE + OFFSET, tokens[page], &c);
+	}
+}
+
+static void check_tokens(struct test *t, const uint64_t *tokens)
+{
+	unsigned int page;
+
+	for (page = 0; page < NR_PAGES; page++) {
+		uint64_t *p = (uint64_t *)(t->mem + page * PAGE_SIZE + OFFSET);
+
+		if (*p != tokens[page])
+			test_lost(t, "the device wrote 0x%016llx to page %u of the mr, the process reads 0x%016llx",
+				  (unsigned long long)tokens[page], page,
+				  (unsigned long long)*p);
+	}
+}
+
+static void free_pinned(struct test *t)
+{
+	uint64_t tokens[NR_PAGES];
+
+	free_and_dma(t, tokens);
+	advise(t, MADV_PAGEOUT, "MADV_PAGEOUT");
+	check_tokens(t, tokens);
+	test_two_way(t, NULL);
+	test_kept(t);
+}
+
+static void unpin_and_pageout(struct test *t, const uint64_t *tokens)
+{
+	test_step(t, "unpin");
+	test_dereg_mr(t);
+	advise(t, MADV_PAGEOUT, "MADV_PAGEOUT");
+	check_tokens(t, tokens);
+	test_kept(t);
+}
+
+static void unpin_dirty(struct test *t)
+{
+	uint64_t tokens[NR_PAGES];
+
+	free_and_dma(t, tokens);
+	unpin_and_pageout(t, tokens);
+}
+
+static void unpin_clean(struct test *t)
+{
+	uint64_t tokens[NR_PAGES];
+
+	t->mr_flags = PINDMA_MR_NODIRTY;
+	free_and_dma(t, tokens);
+	unpin_and_pageout(t, tokens);
+}
+
+static void pageout_twice(struct test *t)
+{
+	uint64_t tokens[NR_PAGES];
+
+	t->mr_flags = PINDMA_MR_NODIRTY;
+	free_and_dma(t, tokens);
+	advise(t, MADV_PAGEOUT, "MADV_PAGEOUT");
+	unpin_and_pageout(t, tokens);
+}
+
+const struct scenario madvise_scenarios[] = {
+	{
+		.name = "madvise.dontneed",
+		.promise = "none: MADV_DONTNEED gives the page away, pinned or not, and the process gets another: madvise(2)",
+		.mems = BIT(MEM_ANON) | BIT(MEM_THP), .pins = PINS_STOCK,
+		.flags = SCENARIO_FULL,
+		.run = dontneed,
+	}, {
+		.name = "madvise.free",
+		.promise = "MADV_FREE and reclaim do not drop a page that a device is using: commit 6c8e2a256915",
+		.fix = "6c8e2a256915 (5.18, 5.10.111): mm: fix race between MADV_FREE reclaim and blkdev direct IO read",
+		.mems = BIT(MEM_ANON), .pins = PINS_STOCK,
+		.flags = SCENARIO_FULL,
+		.run = free_pinned,
+	}, {
+		.name = "madvise.unpin_dirty",
+		.promise = "after MADV_FREE, a page that was unpinned as dirty keeps what the device wrote: pin_user_pages.rst",
+		.mems = BIT(MEM_ANON), .pins = PINS_STOCK,
+		.flags = SCENARIO_FULL,
+		.run = unpin_dirty,
+	}, {
+		.name = "madvise.unpin_clean",
+		.promise = "none: a driver that has written and does not dirty the page at the unpin loses its data: pin_user_pages.rst",
+		.mems = BIT(MEM_ANON), .pins = PINS_STOCK,
+		.flags = SCENARIO_FULL,
+		.run = unpin_clean,
+	}, {
+		.name = "madvise.pageout_twice",
+		.promise = "a page after MADV_FREE that reclaim could not drop because it was in use is no more on offer",
+		.mems = BIT(MEM_ANON), .pins = PINS_STOCK,
+		.flags = SCENARIO_FULL,
+		.run = pageout_twice,
+	},
+	{ }
+};
