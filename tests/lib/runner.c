@@ -29,7 +29,7 @@ enum { EXIT_PASS = 0, EXIT_FAIL = 1, EXIT_USAGE = 2, EXIT_SKIPPED = 4,
 
 static const struct scenario *const tables[] = {
 	fork_scenarios, readonly_scenarios, mprotect_scenarios,
-	madvise_scenarios, 
+	madvise_scenarios, thp_scenarios, hugetlb_scenarios, leak_scenarios,
 	reclaim_scenarios, uffd_scenarios, 
 	lifetime_scenarios, driver_ops_scenarios,
 	driver_atomics_scenarios, driver_lists_scenarios,
