@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * fork() against what another CPU does to the page at the same time.
+ *
+ * Red cells: those of GET on every kernel; while_migrating also all others on
+ * 5.10, which copies a migration entry to the child without asking for pins.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "test.h"
+
+static atomic_bool stop;
+static atomic_uint forks;
+
+static pthread_t begin(struct test *t, void *(*fn)(void *))
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, fn, t))
+		test_error(t, "cannot start a thread");
+	return thread;
+}
+
+static void end(pthread_t thread)
+{
+	stop = true;
+	pthread_join(thread, NULL);
+}
+
+static void fork_and_exit(struct test *t)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		test_error(t, "fork: %s", strerror(errno));
+	if (!pid)
+		_exit(0);
+	test_wait_exit(t, pid);
+}
+
+static void *forker(void *arg)
+{
+	while (!stop) {
+		fork_and_exit(arg);
+		forks++;
+	}
+	return NULL;
+}
+
+/* Does the process map the pages that the device uses? As far as is known. */
+static bool frames_agree(struct test *t)
+{
+	struct pindma_page facts[NR_PAGES];
+	unsigned int page;
+
+	if (pindma_get_pages(t->dev, t->mr, 0, facts, NR_PAGES) != NR_PAGES)
+		test_error(t, "no facts about the pages of the mr");
+	for (page = 0; page < NR_PAGES; page++) {
+		uint64_t pfn = test_pfn(t, t->mem + page * PAGE_SIZE);
+
+		/* 0: somebody tries to migrate it, and will put it back */
+		if (pfn && pfn != facts[page].pfn)
+			return false;
+	}
+	return true;
+}
+
+#define NR_PINS_MADE	20
+
+/* Pins that are made at any moment of a fork() by another thread. */
+static void while_forking(struct test *t)
+{
+	bool agree = true;
+	pthread_t thread;
+	unsigned int i;
+
+	test_alloc(t);
+	test_open(t);
+	thread = begin(t, forker);
+	for (i = 0; i < NR_PINS_MADE && agree; i++) {
+		unsigned int was;
+
+		if (i)
+			test_dereg_mr(t);
+		test_pin(t);
+		was = forks;
+		while (forks == was)	/* one was under way: let it end */
+			usleep(100);
+		test_cpu_write(t);
+		agree = frames_agree(t);
+	}
+	end(thread);
+	test_note(t, "%u pins, %u forks", i, forks);
+	test_two_way(t, NULL);
+	test_kept(t);
+}
+
+static atomic_ulong moves;
+
+/* To and fro between two nodes: the pins do not let it succeed, but it tries. */
+static void *migrator(void *arg)
+{
+	struct test *t = arg;
+	int nodes[NR_PAGES], status[NR_PAGES], i, node = 0;
+	void *pages[NR_PAGES];
+
+	for (i = 0; i < NR_PAGES; i++)
+		pages[i] = t->mem + i * PAGE_SIZE;
+	while (!stop) {
+		node = !node;
+		for (i = 0; i < NR_PAGES; i++)
+			nodes[i] = node;
+		syscall(SYS_move_pages, 0, NR_PAGES, pages, nodes, status, 2);
+		moves++;
+	}
+	return NULL;
+}
+
+/* 5.10 has lost the page after 1 to 170 of them. */
+#define NR_FORKS	300
+#define MAX_SECONDS	10	/* a busy host must do with fewer */
+
+static void while_migrating(struct test *t)
+{
+	time_t start = time(NULL);
+	pthread_t thread;
+	unsigned int i;
+
+	if (access("/sys/devices/system/node/node1", F_OK))
+		test_skip(t, "only one NUMA node: boot with numa=fake=2");
+	test_setup(t);
+	thread = begin(t, migrator);
+	for (i = 0; i < NR_FORKS && time(NULL) - start < MAX_SECONDS; i++) {
+		fork_and_exit(t);
+		test_cpu_write(t);
+		if (!frames_agree(t))
+			break;
+	}
+	end(thread);
+	test_note(t, "%u forks, %lu attempts to migrate", i, moves);
+	test_two_way(t, NULL);
+	test_kept(t);
+}
+
+/* What each of them takes is too long to do it for the slow and the fast way. */
+#define PINS_EACH	(BIT(PIN_GET_FAST) | BIT(PIN_PIN_FAST) | \
+			 BIT(PIN_FAST_LONGTERM))
+
+const struct scenario race_scenarios[] = {
+	{
+		.name = "race.while_forking",
+		.promise = "a page that is pinned while another thread forks is either copied for the child or seen to be pinned: commit 57efa1fe5957",
+		.fix = "57efa1fe5957 (5.11, 5.10.4): mm/gup: prevent gup_fast from racing with COW during fork",
+		.mems = BIT(MEM_ANON), .pins = PINS_EACH,
+		.flags = SCENARIO_FULL,
+		.run = while_forking,
+	}, {
+		.name = "race.while_migrating",
+		.promise = "a pinned page stays the parent's over fork() also if somebody tries to migrate it at that moment",
+		.fix = "6c287605fd56 (5.19): remember exclusively mapped anonymous pages with PG_anon_exclusive, which a migration entry takes along",
+		.mems = BIT(MEM_ANON), .pins = PINS_EACH,
+		.flags = SCENARIO_FULL,
+		.run = while_migrating,
+	},
+	{ }
+};
