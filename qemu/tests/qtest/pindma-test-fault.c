@@ -210,6 +210,14 @@ static void test_delay(void)
     want_bytes(mr, PAGE, PAGE, 5);
     mr_check(t, mr);
     gone(t, 1);
+
+    /* An access is delayed once, however many could be. */
+    arm(t, PINDMA_FAULT_DELAY, 0, 2, 0);
+    tag = start(t, IO, OP(FILL, .key = 1, .len = 8));
+    WAIT_FOR(reg8(t, PINDMA_REG_FAULT_HITS) == 1);
+    later(t);
+    reap_expect(t, IO, tag, PINDMA_ST_OK);
+    hits(t, 1);
     rig_free(t);
     g_free(mr);
 }
@@ -575,6 +583,21 @@ static void test_after_stop(void)
     settle();
     run_ok(t, OP(NOP));
     g_assert_cmpuint(reg8(t, PINDMA_REG_STALE), ==, stale);
+
+    /* So does the end of the queue. */
+    run_ok(t, OP(DEREG_MR, .key = 1));
+    mr->len = 3 * PAGE;
+    mr->pages = 3;
+    mr_register(t, mr, RW);
+    tag = start(t, IO, sqe);
+    BECOMES(mr, 0, VALUE);
+    arm(t, PINDMA_FAULT_AFTER_STOP, 0, 1, 4);
+    hammer_stop(t, tag);
+    queue_setup(t, IO, 64);
+    seq = journal_seq(t);
+    later(t);
+    settle();
+    g_assert_cmpuint(journal_seq(t), ==, seq);
 
     /* A reset ends it, and a hammer that never began leaves nothing. */
     set4(t, PINDMA_REG_CTRL, PINDMA_CTRL_RESET);

@@ -315,7 +315,7 @@ static void test_quit(void)
 static void test_aer(void)
 {
     Rig *t = rig_new(true);
-    g_autofree char *answer = qtest_hmp(t->qts, "pcie_aer_inject_error -c dut "
+    g_autofree char *answer = qtest_hmp(t->qts, "pcie_aer_inject_error dut "
                                                 "RCVR");
 
     g_assert_nonnull(strstr(answer, "OK id: dut"));
