@@ -65,11 +65,16 @@ struct bench_peer {
 		     const unsigned int *slots, unsigned int nr);
 	unsigned int (*reap)(const struct bench_series *series,
 			     unsigned int *slots);
+	/* With so many ended it posts again: what suits it best, as measured. */
+	unsigned int turn;
 };
 
-/* pindma twice: looking before it sleeps, or always by poll() */
-extern const struct bench_peer device_peer, device_wait_peer, nvme_peer,
-	rxe_peer;
+/*
+ * pindma through a queue of the process's own, looking before it sleeps; the same
+ * with nothing but poll(); through system calls. And the others.
+ */
+extern const struct bench_peer device_peer, device_wait_peer, device_call_peer,
+	nvme_peer, rxe_peer;
 
 /* device.c: pindma's large ops */
 void device_bulk_prepare(void);

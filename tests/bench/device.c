@@ -8,6 +8,7 @@
 #define TIMEOUT_MS	30000
 
 static struct pindma *dev;
+static struct pindma_queue *queue;
 static uint32_t small_mr, small_src;
 static uint32_t bulk_mr, bulk_src;
 
@@ -64,19 +65,11 @@ static void post(const struct pindma_op *ops, unsigned int nr)
 		bench_fail("post of %u ops: %d", nr, ret);
 }
 
-/*
- * At least one. A program that is after ops per second looks a few times before
- * it sleeps, which saves putting the vCPU to sleep and waking it up again.
- */
-static unsigned int reap(struct pindma_completion *completions, unsigned int nr,
-			 unsigned int looks)
+/* What reap or wait returned. At least one completion is wanted. */
+static unsigned int reaped(const struct pindma_completion *completions, int ret)
 {
-	int ret = 0, i;
+	int i;
 
-	while (looks-- && !ret)
-		ret = pindma_reap(dev, completions, nr);
-	if (!ret)
-		ret = pindma_wait(dev, completions, nr, TIMEOUT_MS);
 	if (ret < 0)
 		bench_fail("wait: %s", strerror(-ret));
 	for (i = 0; i < ret; i++)
@@ -86,12 +79,18 @@ static unsigned int reap(struct pindma_completion *completions, unsigned int nr,
 	return (unsigned int)ret;
 }
 
+static unsigned int reap(struct pindma_completion *completions, unsigned int nr)
+{
+	return reaped(completions,
+		      pindma_wait(dev, completions, nr, TIMEOUT_MS));
+}
+
 /* ------------------------------------------------------------- small ops */
 
-static void small_post(const struct bench_series *series,
-		       const unsigned int *slots, unsigned int nr)
+static void small_ops(const struct bench_series *series,
+		      const unsigned int *slots, struct pindma_op *ops,
+		      unsigned int nr)
 {
-	struct pindma_op ops[BENCH_DEPTH];
 	unsigned int i;
 
 	for (i = 0; i < nr; i++) {
@@ -110,31 +109,83 @@ static void small_post(const struct bench_series *series,
 			ops[i].src_offset = offset;
 		}
 	}
-	post(ops, nr);
 }
 
-static unsigned int small_reap_after(unsigned int looks, unsigned int *slots)
+static unsigned int small_slots(const struct pindma_completion *done, int ret,
+				unsigned int *slots)
 {
-	struct pindma_completion done[BENCH_DEPTH];
-	unsigned int n = reap(done, BENCH_DEPTH, looks), i;
+	unsigned int n = reaped(done, ret), i;
 
 	for (i = 0; i < n; i++)
 		slots[i] = (unsigned int)done[i].user_data;
 	return n;
 }
 
-static unsigned int small_reap(const struct bench_series *series,
-			       unsigned int *slots)
+/* Through a queue that is mapped into the process. */
+static void queue_post(const struct bench_series *series,
+		       const unsigned int *slots, unsigned int nr)
 {
-	(void)series;
-	return small_reap_after(100, slots);
+	struct pindma_op ops[BENCH_DEPTH];
+	int ret;
+
+	small_ops(series, slots, ops, nr);
+	ret = pindma_queue_post(queue, ops, nr);
+	if (ret != (int)nr)
+		bench_fail("post of %u ops to the queue: %d", nr, ret);
 }
 
-static unsigned int small_wait(const struct bench_series *series,
+/*
+ * A program that is after ops per second looks some times before it sleeps, which
+ * saves putting the vCPU to sleep and waking it up again.
+ */
+static unsigned int queue_reap(const struct bench_series *series,
 			       unsigned int *slots)
 {
+	struct pindma_completion done[BENCH_DEPTH];
+	unsigned int looks = 1000;
+	int ret = 0;
+
 	(void)series;
-	return small_reap_after(0, slots);
+	while (looks-- && !ret)
+		ret = pindma_queue_reap(queue, done, BENCH_DEPTH);
+	if (!ret)
+		ret = pindma_queue_wait(queue, done, BENCH_DEPTH, TIMEOUT_MS);
+	return small_slots(done, ret, slots);
+}
+
+static unsigned int queue_wait(const struct bench_series *series,
+			       unsigned int *slots)
+{
+	struct pindma_completion done[BENCH_DEPTH];
+
+	(void)series;
+	return small_slots(done, pindma_queue_wait(queue, done, BENCH_DEPTH,
+						   TIMEOUT_MS), slots);
+}
+
+/* Through the driver, a system call for 32 ops. */
+static void call_post(const struct bench_series *series,
+		      const unsigned int *slots, unsigned int nr)
+{
+	struct pindma_op ops[BENCH_DEPTH];
+
+	small_ops(series, slots, ops, nr);
+	post(ops, nr);
+}
+
+static unsigned int call_reap(const struct bench_series *series,
+			      unsigned int *slots)
+{
+	struct pindma_completion done[BENCH_DEPTH];
+	unsigned int looks = 100;
+	int ret = 0;
+
+	(void)series;
+	while (looks-- && !ret)
+		ret = pindma_reap(dev, done, BENCH_DEPTH);
+	if (!ret)
+		ret = pindma_wait(dev, done, BENCH_DEPTH, TIMEOUT_MS);
+	return small_slots(done, ret, slots);
 }
 
 static void small_prepare(void)
@@ -152,27 +203,40 @@ static void small_prepare(void)
 	unsigned char *to = bench_memory(len), *from = bench_memory(len);
 	unsigned int slot = 0;
 	uint64_t word;
+	int ret;
 
 	open_device();
 	small_mr = reg_mr(to, len);
 	small_src = reg_mr(from, len);
+	ret = pindma_queue_create(dev, 4 * BENCH_DEPTH, &queue);
+	if (ret)
+		bench_fail("no queue of its own: %s", strerror(-ret));
 
 	/* It does what is going to be measured. */
-	small_post(&write, &slot, 1);
-	small_reap(&write, &slot);
+	queue_post(&write, &slot, 1);
+	queue_wait(&write, &slot);
 	word = pindma_pattern(0, BENCH_MAX_SIZE / 8 - 1);
 	if (memcmp(to + BENCH_MAX_SIZE - 8, &word, 8))
 		bench_fail("WRITE did not write");
 	memset(from, 0xa5, len);
-	small_post(&copy, &slot, 1);
-	small_reap(&copy, &slot);
+	call_post(&copy, &slot, 1);
+	call_reap(&copy, &slot);
 	if (memcmp(from, to, BENCH_MAX_SIZE))
 		bench_fail("COPY did not copy");
 }
 
-const struct bench_peer device_peer = { small_prepare, small_post, small_reap };
+/*
+ * All, and then all again: a doorbell that comes while the engine works waits for
+ * the BQL, and that takes longer than the ops do.
+ */
+const struct bench_peer device_peer = {
+	small_prepare, queue_post, queue_reap, BENCH_DEPTH,
+};
 const struct bench_peer device_wait_peer = {
-	small_prepare, small_post, small_wait,
+	small_prepare, queue_post, queue_wait, 1,
+};
+const struct bench_peer device_call_peer = {
+	small_prepare, call_post, call_reap, BENCH_DEPTH,
 };
 
 /* -------------------------------------------------------------- bulk ops */
@@ -197,7 +261,7 @@ double device_bulk(const struct bench_series *series)
 	double start = bench_now();
 
 	post(&op, 1);
-	reap(&done, 1, 0);
+	reap(&done, 1);
 	return bench_now() - start;
 }
 
@@ -228,6 +292,6 @@ uint64_t device_hammer_stop(void)
 
 	post(&op, 1);
 	while (n < 2)
-		n += reap(done + n, 2 - n, 0);
+		n += reap(done + n, 2 - n);
 	return done[0].user_data == HAMMER ? done[0].result : done[1].result;
 }
