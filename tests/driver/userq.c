@@ -856,8 +856,11 @@ static void killed(struct test *t)
 	long pinned = kernel_pinned_pages();
 	volatile uint32_t *mr = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE,
 				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct pindma_op nop = { .opcode = PINDMA_OP_NOP };
+	struct pindma_completion c;
 	struct pindma_queue *q;
 	unsigned int n = 0;
+	uint32_t channel;
 	int status;
 
 	test_alloc(t);
@@ -867,7 +870,11 @@ static void killed(struct test *t)
 	test_open(t);
 	test_check_unpinned(t, *mr);
 	test_reg_mr(t);
-	/* All channels are back, and as they should be. */
+	/* All channels are shared again, and can be had again. */
+	for (channel = 0; channel < test_info(t).num_channels; channel++) {
+		test_run_ops(t, channel, &nop, 1, &c);
+		CHECK(t, c.status == PINDMA_ST_OK);
+	}
 	while (!pindma_queue_create(t->dev, ENTRIES, &q)) {
 		check_works(t, q);
 		n++;
