@@ -68,7 +68,7 @@ outcome_iommu() {
 }
 
 # Both QEMUs of a migration write the same journal: an entry that one wrote too much, or that got lost, shows. To see it
-# red: let pindma_can_dma() not ask whether the VM runs.
+# red: open the second QEMU's files without append=on.
 outcome_migration() {
     expect 0 '^PASS: 1 ok' rig run -t driver.migrate --journal
     python3 -B "$ROOT/tests/rig/journal.py" --check "$CACHE/check/results/last/journal.bin"
