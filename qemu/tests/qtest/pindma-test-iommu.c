@@ -99,11 +99,14 @@ static void test_iommu(void)
                         VALUE + i);
 
         /* Where there was RAM there may be registers a moment later. */
+        iommu_map(t, &v, 0, page | VTD_RW);
+        tag = start(t, IO, OP(HAMMER, .key = 1, .offset = PINDMA_REG_FAULT_ARG,
+                              .len = 8, .value = VALUE));
+        WAIT_FOR(qtest_readq(t->qts, page + PINDMA_REG_FAULT_ARG) > VALUE + 9);
         iommu_map(t, &v, 0, t->regs.addr | VTD_RW);
-        cqe = run(t, OP(WRITE, .key = 1, .offset = PINDMA_REG_FAULT_ARG,
-                        .len = 8, .value = VALUE));
-        g_assert_cmpuint(cqe.status, ==, PINDMA_ST_DMA_ERROR);
+        reap_expect(t, IO, tag, PINDMA_ST_DMA_ERROR);
         g_assert_cmphex(reg8(t, PINDMA_REG_FAULT_ARG), ==, 0);
+        qtest_memset(t->qts, page, 0, PAGE);
 
         /* Read-only, and then nothing at all, under a hammer */
         iommu_map(t, &v, 0, page | 1);
