@@ -89,6 +89,24 @@ static int64_t pindma_engine_batch(PinDMAEngine *engine, unsigned int budget)
 
 /* ----------------------------------------------------------------- threads */
 
+/*
+ * The BQL is not fair.  Engines queue up for it here, so that whoever else wants
+ * it, the main loop or a vCPU, has to be luckier than one of them, not than all.
+ */
+static QemuMutex pindma_engine_turn;
+
+static void __attribute__((constructor)) pindma_engine_init(void)
+{
+    qemu_mutex_init(&pindma_engine_turn);
+}
+
+static void pindma_engine_lock(void)
+{
+    qemu_mutex_lock(&pindma_engine_turn);
+    bql_lock();
+    qemu_mutex_unlock(&pindma_engine_turn);
+}
+
 /* Without the BQL: wait a moment for a kick. */
 static void pindma_engine_spin(PinDMAEngine *engine, int64_t ns)
 {
@@ -105,7 +123,7 @@ static void pindma_engine_sleep(PinDMAEngine *engine, int64_t idle_ns,
     if (idle_ns == INT64_MAX && !was_idle) {
         bql_unlock();
         pindma_engine_spin(engine, PINDMA_SPIN_NS);
-        bql_lock();
+        pindma_engine_lock();
     } else if (idle_ns == INT64_MAX) {
         qemu_cond_wait_bql(&engine->kick);
     } else if (idle_ns >= SCALE_MS) {
@@ -115,7 +133,7 @@ static void pindma_engine_sleep(PinDMAEngine *engine, int64_t idle_ns,
         if (idle_ns) {
             g_usleep(MAX(idle_ns, PINDMA_NAP_NS) / SCALE_US);
         }
-        bql_lock();
+        pindma_engine_lock();
     }
 }
 
