@@ -24,6 +24,8 @@ RESULTS_ROOT=${PINDMA_RESULTS:-$ROOT/results}
 # shellcheck source-path=SCRIPTDIR
 . "$ROOT/images/lib/image.sh"
 # shellcheck source-path=SCRIPTDIR
+. "$ROOT/images/lib/disks.sh"
+# shellcheck source-path=SCRIPTDIR
 . "$ROOT/images/lib/vm.sh"
 # shellcheck source-path=SCRIPTDIR
 . "$ROOT/images/lib/bench.sh"
@@ -274,6 +276,8 @@ cmd_run() {
 
     cache_lock
     provision
+    disks_provision
+    disks_attach
     results_directory
     out=$RESULTS
     for spec in "${KERNELS[@]}"; do
@@ -304,6 +308,7 @@ dry_run() {
     local spec pin
     ACCEL=tcg FIRMWARE_DIRS=("$CACHE/packages/firmware/usr/share/seabios" "$CACHE/packages/firmware/usr/share/qemu")
     QEMU_BIN=${OPT_QEMU_BIN:-qemu-system-x86_64}
+    disks_attach
     for spec in "${KERNELS[@]}"; do
         KERNEL_IMAGE=vmlinuz-$spec
         pin=$CACHE/kernels/stock-$spec
@@ -359,6 +364,8 @@ cmd_interactive() {
     if [ -n "$OPT_DRY" ]; then dry_run; return; fi
     cache_lock
     provision
+    disks_provision
+    disks_attach
     provision_kernel "${KERNELS[0]}"
     vm_accel
     cache_unlock
@@ -398,7 +405,7 @@ cmd_clean() {
     cache_lock
     size=$(du -sh "$CACHE" | cut -f1)
     (cd "$CACHE" && du -sh -- */ | sort -rh | head -n 20) >&2
-    (cd "$CACHE" && rm -rf -- apt packages qemu kernels modules runner images kvm log tmp check)
+    (cd "$CACHE" && rm -rf -- apt packages qemu kernels modules runner images disks kvm log tmp check)
     say "Removed $size from $CACHE."
 }
 

@@ -33,6 +33,13 @@ DEPS_PROFILE=(
     linux-perf          # bench --profile
 )
 
+# What the guest finds on its disks is made with them, see disks.sh.
+DEPS_DISKS=(
+    e2fsprogs           # mkfs.ext4
+    xfsprogs            # mkfs.xfs
+    btrfs-progs         # mkfs.btrfs
+)
+
 DEPS_CHECK=(
     shellcheck          # shell scripts
     sparse              # C=2 over the modules

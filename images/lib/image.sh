@@ -91,6 +91,7 @@ image_build() {
         image_module "$path" "$dir/kernel"
         basename "$path" | sed 's/\.ko.*//' >>"$root/etc/modules"
     done
+    for path in $(image_module_paths "$ROOT/images/modules.on-demand"); do image_module "$path" "$dir/kernel"; done
     for path in "$MODULES_DIR"/*.ko; do
         cp "$path" "$dir/extra/"
         strip --strip-debug "$dir/extra/${path##*/}"
