@@ -26,8 +26,11 @@ void kernel_mark(const char *text)
 	}
 }
 
-/* Did it warn, oops or report a fault since? line is the first such line. */
-bool kernel_complained(char *line, size_t size)
+/*
+ * Did it warn, oops or report a fault since? line is the first such line.
+ * Lines with the text tolerated, if it is not empty, do not count.
+ */
+bool kernel_complained(const char *tolerated, char *line, size_t size)
 {
 	static const char *const complaints[] = {
 		"WARNING:", "BUG:", "Oops", "KASAN:", "UBSAN:", "KFENCE:",
@@ -51,6 +54,8 @@ bool kernel_complained(char *line, size_t size)
 		if (!text || found)
 			continue;
 		text[strcspn(text, "\n")] = '\0';
+		if (*tolerated && strstr(text, tolerated))
+			continue;
 		for (i = 0; i < ARRAY_SIZE(complaints); i++) {
 			if (strstr(text, complaints[i])) {
 				snprintf(line, size, "%s", text + 1);

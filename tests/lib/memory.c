@@ -145,6 +145,13 @@ void test_alloc(struct test *t)
 	case MEM_FILE:
 		alloc_file(t);
 		break;
+	case MEM_EXT4:
+	case MEM_EXT4_JOURNAL:
+	case MEM_XFS:
+	case MEM_BTRFS:
+	case MEM_TMPFS:
+		test_file_alloc(t);
+		break;
 	default:
 		t->len = 16 * PAGE_SIZE;
 		t->buf = map(t, t->len,

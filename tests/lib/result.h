@@ -9,6 +9,7 @@ struct result {
 	enum outcome outcome;
 	bool faults;		/* the device was told to misbehave */
 	char reason[256];
+	char tolerated[64];
 	size_t notes_len;
 	char notes[16384];	/* lines */
 };

@@ -27,6 +27,8 @@ enum mem {
 	MEM_SHMEM,	/* MAP_SHARED | MAP_ANONYMOUS */
 	MEM_ZERO,	/* anonymous, only read so far: the zero page */
 	MEM_FILE,	/* MAP_PRIVATE of a file, only read so far */
+	/* MAP_SHARED of a file; -journal: mounted with data=journal */
+	MEM_EXT4, MEM_EXT4_JOURNAL, MEM_XFS, MEM_BTRFS, MEM_TMPFS,
 	NR_MEMS
 };
 
@@ -49,6 +51,8 @@ enum pin {
 
 #define BIT(n)		(1u << (n))
 #define MEMS_ANON_ALL	(BIT(MEM_ANON) | BIT(MEM_THP) | BIT(MEM_HUGETLB))
+#define MEMS_DISK	(BIT(MEM_EXT4) | BIT(MEM_EXT4_JOURNAL) | \
+			 BIT(MEM_XFS) | BIT(MEM_BTRFS))
 #define PINS_STOCK	(BIT(PIN_GET) | BIT(PIN_GET_FAST) | BIT(PIN_PIN) | \
 			 BIT(PIN_PIN_FAST) | BIT(PIN_LONGTERM) | \
 			 BIT(PIN_FAST_LONGTERM))
@@ -63,12 +67,15 @@ enum pin {
 
 /* In no preset: only by name or group */
 #define SCENARIO_HIDDEN	BIT(0)
-/* Takes longer: in the quick preset only with the pin modes of PINS_QUICK */
+/* Takes longer: in the quick preset only as PINS_QUICK and MEMS_FULL say */
 #define SCENARIO_SLOW	BIT(1)
 /* Not in the quick preset at all */
 #define SCENARIO_FULL	BIT(2)
 #define PINS_QUICK	(BIT(PIN_GET_FAST) | BIT(PIN_PIN_FAST) | \
 			 BIT(PIN_PIN_FAST_CLEARED) | BIT(PIN_PIN_SHARED))
+/* Files: ext4 is enough for the quick preset */
+#define MEMS_FULL	(BIT(MEM_EXT4_JOURNAL) | BIT(MEM_XFS) | \
+			 BIT(MEM_BTRFS) | BIT(MEM_TMPFS))
 
 struct test;
 
@@ -127,8 +134,9 @@ struct test {
 	uint8_t *buf;
 	size_t len;
 	uint8_t *mem;
-	uint32_t mr_flags;	/* PINDMA_MR_*, besides those of the pin mode */
+	int fd;			/* the file that @buf maps */
 	uint32_t mr;
+	uint32_t mr_flags;	/* PINDMA_MR_*, besides those of the pin mode */
 	uint64_t next_token;
 	uint64_t next_user_data;
 };
@@ -153,6 +161,12 @@ test_error(struct test *t, const char *fmt, ...);
 /* Make the device misbehave. It stops to when the case ends. */
 void test_fault(struct test *t, struct pindma_fault fault);
 
+/*
+ * What the kernel may complain of in this case, a part of the line. It counts
+ * only where the case is expected to lose.
+ */
+void test_tolerate(struct test *t, const char *complaint);
+
 /* A line of evidence */
 void __attribute__((format(printf, 2, 3)))
 test_note(struct test *t, const char *fmt, ...);
@@ -164,8 +178,21 @@ uint64_t test_pfn(struct test *t, const void *addr);
 void test_protect(struct test *t, int prot);
 void test_one_cpu(struct test *t);
 
+/* file.c */
+bool test_has_disk(const struct test *t);
+void test_disk(struct test *t, const char *serial, char *dev, size_t size);
+void test_file_alloc(struct test *t);
+void test_file_unmap(struct test *t);
+int test_fsync(struct test *t);
+unsigned int test_find_on_disk(struct test *t, const uint64_t *values,
+			       unsigned int nr, size_t offset);
+void test_remount(struct test *t);
+int test_file_word(struct test *t, unsigned int page, size_t offset,
+		   uint64_t *val);
+
 /* dma.c */
 void test_open(struct test *t);
+int test_try_reg_mr(struct test *t);
 void test_reg_mr(struct test *t);
 void test_setup(struct test *t);
 void test_pin(struct test *t);
@@ -216,7 +243,7 @@ void expectations_load(const char *release);
 
 /* kernel.c: what the kernel says besides */
 void kernel_mark(const char *text);
-bool kernel_complained(char *line, size_t size);
+bool kernel_complained(const char *tolerated, char *line, size_t size);
 long kernel_pinned_pages(void);
 int negate(const char *command);
 int kernel_set(const char *path, const char *text);

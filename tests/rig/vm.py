@@ -75,6 +75,7 @@ class Guest:
         self.evidence = {}
         self.errors = []            # "# error:" lines
         self.complaints = []        # kernel complaints: (case or None, line)
+        self.tolerated = {}         # case -> what it may complain of, a part of the line
         self.panic = None
         self.exit = None
         self.last_news = self.started
@@ -100,6 +101,9 @@ class Guest:
             name, _, seconds = line[7:].rpartition(" ")
             if name in self.by_name:
                 self.by_name[name]["seconds"] = float(seconds)
+        elif line.startswith("# tolerated "):
+            name, _, text = line[12:].partition(": ")
+            self.tolerated[name] = text
         elif line.startswith("# exit: "):
             self.exit = int(line[8:])
         elif line.startswith("# error: "):
@@ -145,6 +149,8 @@ class Guest:
 
     def apply_complaints(self):
         """A case during which the kernel complained has failed, whatever the runner made of it."""
+        self.complaints = [(name, line) for name, line in self.complaints
+                           if name not in self.tolerated or self.tolerated[name] not in line]
         for name, line in self.complaints:
             case = self.by_name.get(name)
             if case and case["verdict"] != "fail":
