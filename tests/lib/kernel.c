@@ -113,3 +113,22 @@ int negate(const char *command)
 {
 	return kernel_set("/dev/pindma-negate", command);
 }
+
+/*
+ * A command to tests/modules/pindma_negate_probe.c, for as long as the case runs.
+ * A kernel that lacks the function has nothing that could be negated.
+ */
+void test_negate_until_exit(struct test *t, const char *command)
+{
+	int fd = open("/dev/pindma-negate-probe", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		test_skip(t, "no /dev/pindma-negate-probe: the module is not loaded");
+	if (write(fd, command, strlen(command)) >= 0)
+		return;
+	if (errno == ENOENT)
+		test_skip(t, "this kernel has no function for '%s' to negate",
+			  command);
+	test_error(t, "/dev/pindma-negate-probe: %s: %s", command,
+		   strerror(errno));
+}

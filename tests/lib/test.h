@@ -247,5 +247,6 @@ bool kernel_complained(const char *tolerated, char *line, size_t size);
 long kernel_pinned_pages(void);
 int negate(const char *command);
 int kernel_set(const char *path, const char *text);
+void test_negate_until_exit(struct test *t, const char *command);
 
 #endif /* TEST_H */
