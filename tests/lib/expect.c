@@ -17,32 +17,42 @@ extern const char expectations_text[];
 struct rule {
 	char *glob;
 	enum outcome outcome;
+	const char *why;
 };
 
 static struct rule *rules;
 static unsigned int nr_rules;
 
-static unsigned int version(const char *s)
+/* "6.12" or "6.12.97"; *parts says which. */
+static unsigned int version(const char *s, int *parts)
 {
-	unsigned int major, minor;
+	unsigned int major, minor, patch = 0;
 
-	if (sscanf(s, "%u.%u", &major, &minor) != 2) {
+	*parts = sscanf(s, "%u.%u.%u", &major, &minor, &patch);
+	if (*parts < 2) {
 		fprintf(stderr, "pindma-test: '%s' is no kernel version\n", s);
 		exit(99);
 	}
-	return major << 16 | minor;
+	return major << 24 | minor << 16 | patch;
 }
 
-/* "*", "6.1", "<5.19" or ">=6.12" */
+/* "*", "6.1", "<5.19" or ">=6.12.97". Two parts are about the whole series. */
 static bool kernel_matches(const char *want, const char *release)
 {
+	unsigned int w, r;
+	int parts, unused;
+
 	if (!strcmp(want, "*"))
 		return true;
+	r = version(release, &unused);
+	w = version(want + strspn(want, "<>="), &parts);
+	if (parts == 2) {
+		r >>= 16;
+		w >>= 16;
+	}
 	if (want[0] == '<')
-		return version(release) < version(want + 1);
-	if (!strncmp(want, ">=", 2))
-		return version(release) >= version(want + 2);
-	return version(release) == version(want);
+		return r < w;
+	return want[0] == '>' ? r >= w : r == w;
 }
 
 /* Keep the rules that are for this kernel. A bad line is a bug: stop. */
@@ -59,7 +69,8 @@ void expectations_load(const char *release)
 		kernels = strtok_r(NULL, " \t", &rest);
 		outcome = strtok_r(NULL, " \t", &rest);
 		if (!outcome || (strcmp(outcome, "kept") &&
-				 strcmp(outcome, "lost"))) {
+				 strcmp(outcome, "lost") &&
+				 strcmp(outcome, "crash"))) {
 			fprintf(stderr, "pindma-test: bad expectation for '%s'\n",
 				glob ? glob : "");
 			exit(99);
@@ -69,18 +80,35 @@ void expectations_load(const char *release)
 		rules = realloc(rules, (nr_rules + 1) * sizeof(*rules));
 		rules[nr_rules].glob = glob;
 		rules[nr_rules].outcome = outcome[0] == 'k' ? OUTCOME_KEPT :
-							      OUTCOME_LOST;
+					  outcome[0] == 'l' ? OUTCOME_LOST :
+							      OUTCOME_ERROR;
+		rules[nr_rules].why = rest + strspn(rest, " \t");
 		nr_rules++;
 	}
 }
 
-/* The last rule that matches counts; without any, promises are kept. */
-enum outcome expected_outcome(const char *name)
+/* The last rule that matches counts. */
+static const struct rule *rule_for(const char *name)
 {
 	unsigned int i = nr_rules;
 
 	while (i--)
 		if (!fnmatch(rules[i].glob, name, 0))
-			return rules[i].outcome;
-	return OUTCOME_KEPT;
+			return &rules[i];
+	return NULL;
+}
+
+/* Without any rule, promises are kept. OUTCOME_ERROR: the kernel would crash. */
+enum outcome expected_outcome(const char *name)
+{
+	const struct rule *r = rule_for(name);
+
+	return r ? r->outcome : OUTCOME_KEPT;
+}
+
+const char *expected_why(const char *name)
+{
+	const struct rule *r = rule_for(name);
+
+	return r ? r->why : "";
 }

@@ -239,6 +239,7 @@ void test_process_to_device(struct test *t, const struct peer *peer);
 enum outcome { OUTCOME_NONE, OUTCOME_KEPT, OUTCOME_LOST, OUTCOME_SKIP,
 	       OUTCOME_ERROR };
 enum outcome expected_outcome(const char *name);
+const char *expected_why(const char *name);
 void expectations_load(const char *release);
 
 /* kernel.c: what the kernel says besides */
