@@ -32,7 +32,7 @@ static const struct scenario *const tables[] = {
 	madvise_scenarios, thp_scenarios, hugetlb_scenarios, leak_scenarios,
 	reclaim_scenarios, uffd_scenarios, race_scenarios, zones_scenarios,
 	accounting_scenarios, lifetime_scenarios,
-	writeback_scenarios,
+	longterm_scenarios, writeback_scenarios, directio_scenarios,
 	driver_ops_scenarios,
 	driver_atomics_scenarios, driver_lists_scenarios,
 	driver_order_scenarios, driver_limits_scenarios,
