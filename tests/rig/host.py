@@ -156,7 +156,6 @@ class Host:
             if time.monotonic() > deadline:
                 raise Refused(f"the old device is still there after {UNPLUG_LIMIT} s")
             time.sleep(0.05)
-        time.sleep(1)                       # QEMU frees the memory of the old one a moment later
         said = self.qmp.monitor(f"device_add {device}")
         if said:
             raise Refused(said)

@@ -343,6 +343,11 @@ static void pindma_config_write(PCIDevice *pdev, uint32_t addr, uint32_t val,
 
 static void pindma_device_reset(DeviceState *dev)
 {
+    PCIDevice *pdev = PCI_DEVICE(dev);
+
+    if (pci_is_express(pdev)) {
+        pcie_cap_deverr_reset(pdev);
+    }
     pindma_reset(PINDMA(dev));
 }
 
@@ -377,6 +382,7 @@ static bool pindma_realize_express(PCIDevice *pdev, Error **errp)
         error_setg(errp, "pindma: no room for the PCI Express capability");
         return false;
     }
+    pcie_cap_deverr_init(pdev);
     pcie_cap_flr_init(pdev);
     if (pcie_aer_init(pdev, PCI_ERR_VER, PINDMA_AER_OFFSET, PCI_ERR_SIZEOF,
                       errp) < 0) {
@@ -462,6 +468,8 @@ static void pindma_exit(PCIDevice *pdev)
     pindma_engine_stop(s);
     qemu_del_vm_change_state_handler(s->vm_state);
     pindma_reset(s);
+    /* The memory itself goes later (RCU), when a new device may be there. */
+    vmstate_unregister_ram(&s->journal, DEVICE(s));
     qemu_chr_fe_deinit(&s->chr, false);
     pindma_unrealize_pci(pdev);
 }
