@@ -6,19 +6,12 @@
  *
  *	cc queue.c $(pkg-config --cflags --libs libpindma)
  */
+#include <err.h>
 #include <pindma.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define OPS	1000
 #define DEPTH	32
-
-static void fail(const char *what, int err)
-{
-	fprintf(stderr, "%s: %s\n", what, strerror(-err));
-	exit(1);
-}
 
 /* Lets the device write OPS words, with up to DEPTH ops on their way. */
 static void write_words(struct pindma_queue *queue, uint32_t mr)
@@ -41,21 +34,19 @@ static void write_words(struct pindma_queue *queue, uint32_t mr)
 
 			ret = pindma_queue_post(queue, &op, 1);
 			if (ret < 0)
-				fail("pindma_queue_post", ret);
+				errx(1, "pindma_queue_post: %s", strerror(-ret));
 			posted++;
 			continue;
 		}
 		/* Nothing to post: sleep, if need be, until something is done. */
 		ret = pindma_queue_wait(queue, done, DEPTH, 10000);
 		if (ret < 0)
-			fail("pindma_queue_wait", ret);
+			errx(1, "pindma_queue_wait: %s", strerror(-ret));
 		for (i = 0; i < ret; i++) {
-			if (done[i].status != PINDMA_ST_OK) {
-				fprintf(stderr, "op %llu: %s\n",
-					(unsigned long long)done[i].user_data,
-					pindma_status_string(done[i].status));
-				exit(1);
-			}
+			if (done[i].status != PINDMA_ST_OK)
+				errx(1, "op %llu: %s",
+				     (unsigned long long)done[i].user_data,
+				     pindma_status_string(done[i].status));
 		}
 		completed += (unsigned int)ret;
 	}
@@ -71,21 +62,19 @@ int main(void)
 
 	ret = pindma_open(NULL, &handle);
 	if (ret)
-		fail("/dev/pindma0", ret);
+		errx(1, "/dev/pindma0: %s", strerror(-ret));
 	ret = pindma_reg_mr(handle, words, sizeof(words), PINDMA_PIN_LONGTERM,
 			    PINDMA_MR_FAST, &mr);
 	if (ret)
-		fail("pindma_reg_mr", ret);
+		errx(1, "pindma_reg_mr: %s", strerror(-ret));
 	ret = pindma_queue_create(handle, 4 * DEPTH, &queue);
 	if (ret)
-		fail("pindma_queue_create", ret);
+		errx(1, "pindma_queue_create: %s", strerror(-ret));
 	write_words(queue, mr);
 	for (i = 0; i < OPS; i++) {
-		if (words[i] != i + 1) {
-			fprintf(stderr, "word %u is %llu\n", i,
-				(unsigned long long)words[i]);
-			return 1;
-		}
+		if (words[i] != i + 1)
+			errx(1, "word %u is %llu", i,
+			     (unsigned long long)words[i]);
 	}
 	pindma_queue_destroy(queue);
 	pindma_dereg_mr(handle, mr);
