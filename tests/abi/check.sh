@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 # What can be checked of headers, library and runner without a device. To see it red: move a field in a UAPI
-# structure, drop a name from libpindma.map, or forget an #include.
+# structure, drop a name from libpindma.map, or forget an #include; remove a man page, misspell a macro in it, change a
+# type in its synopsis, or a line of what it shows of an example.
 #
 #	check.sh BUILD		where the Makefile has built pindma-test and userlib
 set -eu
@@ -58,6 +59,54 @@ grep -o '\bpindma_[a-z_]*(' "$top/guest/userlib/include/pindma.h" | tr -d '(' | 
 	sort -u >"$tmp/declared"
 nm -D --defined-only "$tmp/root/usr/lib/libpindma.so" | sed -n 's/.* T \(pindma_[a-z_]*\).*/\1/p' | sort >"$tmp/exported"
 try "declared functions are the exported ones" diff "$tmp/declared" "$tmp/exported"
+
+# Each of them has a man page that declares it as pindma.h does, and there are no others
+man=$tmp/root/usr/share/man
+{ cat "$tmp/exported"; echo pindma_pattern; } | sort >"$tmp/documented"
+basename -s .3 "$man"/man3/* | sort >"$tmp/pages"
+try "functions with a man page are the exported ones" diff "$tmp/documented" "$tmp/pages"
+if ! command -v groff >/dev/null; then
+	echo "SKIPPED: what man pages look like and declare: no groff here (apt-get install groff-base)"
+else
+	cd "$man"	# .so names files from here
+	for page in man*/*; do
+		name=$(basename "${page%.*}")
+		groff -man -Tascii -P-cbou -ww "$page" >"$tmp/page" 2>"$tmp/warnings" ||
+			echo "groff failed" >>"$tmp/warnings"
+		try "$page: formatted without a warning" diff /dev/null "$tmp/warnings"
+		[ "${page%.3}" != "$page" ] || continue
+		sed -n '/^SYNOPSIS/,/^DESCRIPTION/{//d;p}' "$tmp/page" >"$tmp/synopsis.c"
+		try "$page: $name() is in the synopsis" grep -q "\b$name(" "$tmp/synopsis.c"
+		# shellcheck disable=SC2086
+		try "$page: the synopsis agrees with pindma.h" cc $flags -fsyntax-only "$tmp/synopsis.c"
+	done
+fi
+
+# The examples compile as they say, and what man pages show of them is in them
+for example in "$top"/guest/userlib/examples/*.c; do
+	# shellcheck disable=SC2086
+	try "$example" cc -Wall -Wextra -Werror $cflags -o "$tmp/example" "$example" $libs
+done
+# shellcheck disable=SC2016 # awk expands
+try "examples in man pages" awk '
+	/^\.\\" examples\// { file = $2 }
+	/^\.EE/ && file {
+		source = ""
+		while ((getline line < (top file)) > 0)
+			source = source line "\n"
+		close(top file)
+		if (text == "" || !index(source, text)) {
+			print FILENAME ": not in " file ":\n" text
+			failed = 1
+		}
+		file = ""
+		seen++
+	}
+	file && shown { gsub(/\\-/, "-"); gsub(/\\e/, "\\"); text = text $0 "\n" }
+	/^\.EX/ { shown = 1; text = "" }
+	/^\.EE/ { shown = 0 }
+	END { exit failed || seen < 3 }
+	' top="$top/guest/userlib/" "$man"/man[37]/*
 
 # The runner on the host: what needs no device
 try "pindma-test --list" "$build/pindma-test" --list
