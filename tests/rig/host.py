@@ -156,6 +156,7 @@ class Host:
             if time.monotonic() > deadline:
                 raise Refused(f"the old device is still there after {UNPLUG_LIMIT} s")
             time.sleep(0.05)
+        time.sleep(1)                       # for the guest: a card that is back at once was never away
         said = self.qmp.monitor(f"device_add {device}")
         if said:
             raise Refused(said)
