@@ -70,6 +70,7 @@ void expectations_load(const char *release)
 		outcome = strtok_r(NULL, " \t", &rest);
 		if (!outcome || (strcmp(outcome, "kept") &&
 				 strcmp(outcome, "lost") &&
+				 strcmp(outcome, "varies") &&
 				 strcmp(outcome, "crash"))) {
 			fprintf(stderr, "pindma-test: bad expectation for '%s'\n",
 				glob ? glob : "");
@@ -81,6 +82,7 @@ void expectations_load(const char *release)
 		rules[nr_rules].glob = glob;
 		rules[nr_rules].outcome = outcome[0] == 'k' ? OUTCOME_KEPT :
 					  outcome[0] == 'l' ? OUTCOME_LOST :
+					  outcome[0] == 'v' ? OUTCOME_NONE :
 							      OUTCOME_ERROR;
 		rules[nr_rules].why = rest + strspn(rest, " \t");
 		nr_rules++;
@@ -98,7 +100,10 @@ static const struct rule *rule_for(const char *name)
 	return NULL;
 }
 
-/* Without any rule, promises are kept. OUTCOME_ERROR: the kernel would crash. */
+/*
+ * Without any rule, promises are kept. OUTCOME_ERROR: the kernel would crash.
+ * OUTCOME_NONE: nobody can tell.
+ */
 enum outcome expected_outcome(const char *name)
 {
 	const struct rule *r = rule_for(name);

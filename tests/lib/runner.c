@@ -133,10 +133,19 @@ static bool is_named(const struct plan_entry *e)
 	return false;
 }
 
-/* Nobody else would be tested after it: only who names it gets it. */
-static bool would_crash(const struct plan_entry *e)
+/*
+ * Why only who names the case gets it, or NULL: nobody else would be tested
+ * after it, or its verdict would say nothing.
+ */
+static const char *only_by_name(const struct plan_entry *e)
 {
-	return expected_outcome(e->name) == OUTCOME_ERROR && !is_named(e);
+	enum outcome outcome = expected_outcome(e->name);
+
+	if (is_named(e))
+		return NULL;
+	return outcome == OUTCOME_ERROR ? "this kernel would crash" :
+	       outcome == OUTCOME_NONE ? "it comes out differently each time" :
+					 NULL;
 }
 
 static void plan_case(const struct scenario *sc, enum mem mem, enum pin pin)
@@ -602,6 +611,7 @@ static int run_all(void)
 	struct sysinfo si;
 	bool stop = false;
 	char text[256];
+	const char *why;
 	int ret;
 
 	result = mmap(NULL, sizeof(*result), PROT_READ | PROT_WRITE,
@@ -641,9 +651,10 @@ static int run_all(void)
 				       "SKIP not a control here: this kernel keeps the page for another reason");
 				continue;
 			}
-			if (would_crash(&plan[i])) {
-				snprintf(text, sizeof(text), "SKIP this kernel would crash (name the case to see it): %s",
-					 expected_why(plan[i].name));
+			why = only_by_name(&plan[i]);
+			if (why) {
+				snprintf(text, sizeof(text), "SKIP %s (name the case to see it): %s",
+					 why, expected_why(plan[i].name));
 				report(++nr, plan[i].name, true, TOTAL_SKIP,
 				       text);
 				continue;
