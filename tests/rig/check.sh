@@ -108,7 +108,7 @@ kernel_checkpatch() {
 
 check_kernel_style() {
     cd "$ROOT"
-    kernel_checkpatch -f guest/*.[ch] guest/uapi/linux/*.h guest/userlib/*.[ch] guest/userlib/include/*.h tests/modules/*.c
+    kernel_checkpatch -f guest/*.[ch] guest/uapi/linux/*.h guest/userlib/*.[ch] guest/userlib/examples/*.c guest/userlib/include/*.h tests/modules/*.c
 }
 
 # ---------------------------------------------------------------------------------------------------------------
