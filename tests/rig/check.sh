@@ -213,10 +213,13 @@ PYTHON
 # ---------------------------------------------------------------------------------------------------------------
 
 check_main() {
-    local kernel kernels=(6.1 6.12) version start=$SECONDS
+    local kernel kernels=(6.1 6.12) lock version start=$SECONDS
     deps_install "building and running" "${DEPS_RUN[@]}"
     deps_install "checking" "${DEPS_CHECK[@]}"
     cache_lock
+    # Its logs are in one place, which a second check would empty under it.
+    exec {lock}>"$CACHE/check.lock"
+    flock -n "$lock" || die "$EXIT_USAGE" "another ./run.sh check uses the cache $CACHE: wait for it, or set PINDMA_CACHE"
     rm -rf "$CACHE/check" && mkdir -p "$CACHE/check"
     provision
     qemu_source         # a finished program needs no source, its checks do
