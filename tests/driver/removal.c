@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The hardware goes away, or is held up, while it writes. To see it red: leave
- * out the reset in pindma_remove(), or the test of bus mastering in pindma.c.
+ * out the reset in pindma_remove(), or the test of bus mastering in
+ * pindma-dma.c.
  */
 #include <errno.h>
 #include <poll.h>
