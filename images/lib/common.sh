@@ -93,7 +93,7 @@ cache_lock() {
     { printf 'pid %s: %s\n' "$$" "$COMMAND_LINE" >"$CACHE/lock.owner"; } 2>/dev/null || true
     # Nobody else is here, so what lies in tmp/ was left by a run that was killed.
     rm -rf "$CACHE/tmp"
-    mkdir -p "$CACHE/tmp" "$CACHE/log" || no_space "setting up"
+    mkdir -p "$CACHE/tmp" || no_space "setting up"
 }
 
 cache_unlock() {
@@ -122,7 +122,8 @@ step() {
     local name=$1 label=$2 start=$SECONDS announced='' elapsed=0 rc=0 log
     log=$CACHE/log/$name.log
     shift 2
-    : >"$log" 2>/dev/null || no_space "$label"
+    # Packages are installed before there is a cache, and so before cache_lock() has made its directories.
+    { mkdir -p "${log%/*}" && : >"$log"; } 2>/dev/null || no_space "$label"
     # Its own process group: the whole of it can be stopped on Ctrl-C, not only its first process.
     set -m
     (set -euo pipefail; "$@") >"$log" 2>&1 </dev/null &
