@@ -535,6 +535,8 @@ static void limits(struct test *t)
 	op[0] = set(t, 0, 1);
 	op[0].flags = PINDMA_SQE_ON_MARK;
 	test_post(t, shared, op, 1);
+	/* One behind it tells that it has had its turn, and waits. */
+	test_run_ops(t, shared, &(struct pindma_op){ 0 }, 1, &c);
 	for (again = 0; again < MAX_QUEUES; again++)
 		if (pindma_queue_create(t->dev, ENTRIES, &q[again]))
 			break;
