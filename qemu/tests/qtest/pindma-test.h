@@ -13,11 +13,15 @@
 #include "hw/misc/pindma_regs.h"
 #include "qemu/bitops.h"
 #include "qemu/bswap.h"
-/* It moved in QEMU 10.0. */
+/* They moved in QEMU 10.0. */
 #if __has_include("qobject/qdict.h")
 #include "qobject/qdict.h"
+#include "qobject/qjson.h"
+#include "qobject/qlist.h"
 #else
 #include "qapi/qmp/qdict.h"
+#include "qapi/qmp/qjson.h"
+#include "qapi/qmp/qlist.h"
 #endif
 
 #define PAGE            PINDMA_PAGE_SIZE
