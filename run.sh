@@ -72,7 +72,7 @@ help_guest_options() {
   --build DIR         the tree that a bzImage was built in
   --qemu VERSION      another version of the QEMU source package, for example 10.0
   --qemu-src DIR      a QEMU source tree of your own; it is only read
-  --smp N             virtual CPUs, at least 2 (default 2)
+  --smp N             virtual CPUs, at least 2 (default 2; 1 with --icount)
   --memory MIB        guest memory (default 1024)
   --iommu KIND        intel or none (default none)
   --device PROPERTIES more for -device pindma, for example msix=off,dma-bits=32
@@ -157,7 +157,7 @@ HELP
 # ---------------------------------------------------------------------------------------------------------------
 # Options
 
-OPT_KERNELS=6.12 OPT_BUILD='' OPT_QEMU='' OPT_QEMU_SRC='' OPT_SMP=2 OPT_MEMORY=1024 OPT_IOMMU=none
+OPT_KERNELS=6.12 OPT_BUILD='' OPT_QEMU='' OPT_QEMU_SRC='' OPT_SMP='' OPT_MEMORY=1024 OPT_IOMMU=none
 OPT_TESTS=() OPT_GROUPS=() OPT_ALL='' OPT_SEED='' OPT_REPEAT='' OPT_UNTIL_FAIL='' OPT_TIMEOUT='' OPT_CASE_LIMIT=''
 OPT_ICOUNT='' OPT_JOURNAL='' OPT_DEVICE=''
 OPT_BISECT='' OPT_QUICK='' OPT_ROUNDS='' OPT_PROFILE='' OPT_DRY='' OPT_FULL='' OPT_APPEND=''
@@ -234,6 +234,8 @@ parse_options() {
         --case-limit) OPT_CASE_LIMIT=$value; need_number "$option" "$value" 1 ;;
         esac
     done
+    [ -z "$OPT_ICOUNT" ] || [ -z "$OPT_SMP" ] ||
+        usage_error "--smp $OPT_SMP: --icount is for one CPU; with more, QEMU's threads decide now and then whose turn it is."
     [ -z "$OPT_QEMU" ] || [ -z "$OPT_QEMU_SRC" ] || usage_error "--qemu and --qemu-src exclude each other."
 }
 

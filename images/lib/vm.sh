@@ -19,7 +19,9 @@ QEMU_WRAP=() QEMU_EXTRA=() VM_MODE=run
 #   - time is what was executed, for the guest's clocks and for the device's engine, whose seed chooses the moments of DMA;
 #   - no KASLR: all seeds have the same addresses. All other randomness of the guest is RDRAND's, which -seed determines;
 #   - virtio's doorbells do their work at once, and not when QEMU's main loop finds the time (ioeventfd=off);
-#   - nobody outside can be asked: there is no port to the host.
+#   - nobody outside can be asked: there is no port to the host;
+#   - one CPU: when a timer fires while QEMU's main loop runs instead of the CPUs' thread, which depends on the host's load, it
+#     ends the turn of a CPU, and another's begins. It may have a second one, or TCG would do without atomic instructions.
 ICOUNT_START=2020-01-01T00:00:00
 
 # vm_device: the pindma device, as -device wants it.
@@ -36,17 +38,17 @@ vm_device() {
 vm_command() {
     # CMPXCHG16B of QEMU 7.2's TCG leaves random flags (no gen_update_cc_op() before the helper); an interrupt right behind
     # it saves them, and the guest goes on in single steps. Kernels do without it where there is none.
-    local dir cpu=max,cx16=off machine=q35 arguments=$KERNEL_ARGUMENTS serial=virtio-serial-pci
+    local dir cpu=max,cx16=off machine=q35 arguments=$KERNEL_ARGUMENTS serial=virtio-serial-pci smp=${OPT_SMP:-2}
     [ "$ACCEL" != kvm ] || cpu=host
     [ "$ACCEL $OPT_IOMMU" != "kvm intel" ] || machine=q35,kernel-irqchip=split
     # The kernel tries its timer through the IOMMU and panics if that does not tick, as on a host that has no time for it.
     [ "$OPT_IOMMU" != intel ] || arguments+=" intel_iommu=on no_timer_check"
-    [ -z "$OPT_ICOUNT" ] || arguments+=" nokaslr" serial+=,ioeventfd=off
+    [ -z "$OPT_ICOUNT" ] || arguments+=" nokaslr" serial+=,ioeventfd=off smp=1,maxcpus=2
     [ -z "$OPT_APPEND" ] || arguments+=" $OPT_APPEND"
     QEMU_COMMAND=("${QEMU_WRAP[@]}" "$QEMU_BIN")
     for dir in "${FIRMWARE_DIRS[@]}"; do QEMU_COMMAND+=(-L "$dir"); done
     QEMU_COMMAND+=(
-        -machine "$machine" -accel "$ACCEL" -cpu "$cpu" -smp "$OPT_SMP" -m "$OPT_MEMORY"
+        -machine "$machine" -accel "$ACCEL" -cpu "$cpu" -smp "$smp" -m "$OPT_MEMORY"
         -nodefaults -display none -no-reboot
         -kernel "$KERNEL_IMAGE" -initrd "$1" -append "$arguments"
         -serial "$2"

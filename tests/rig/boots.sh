@@ -57,6 +57,7 @@ outcome_bad_device() {
     expect 99 "QEMU did not start.*dma-bits=99 is not 24 to 64" rig run -t selftest.pass --device dma-bits=99
     expect 99 "QEMU did not start.*engine=thread is not for -icount" rig run -t selftest.pass --icount 3 --device engine=thread
     expect 2 "--icount '11'" rig run --icount 11
+    expect 2 "--smp 2: --icount is for one CPU" rig run --icount 3 --smp 2
     expect 2 "--device ''" rig run --device ''
 }
 
