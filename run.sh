@@ -32,9 +32,11 @@ RESULTS_ROOT=${PINDMA_RESULTS:-$ROOT/results}
 # shellcheck source-path=SCRIPTDIR
 . "$ROOT/images/lib/fuzz.sh"
 # shellcheck source-path=SCRIPTDIR
+. "$ROOT/images/lib/kselftest.sh"
+# shellcheck source-path=SCRIPTDIR
 . "$ROOT/images/lib/scenarios.sh"
 
-COMMANDS=(run list shell gdb bench fuzz report clean check)
+COMMANDS=(run list shell gdb bench fuzz kselftest report clean check)
 
 help_main() {
     cat <<HELP
@@ -49,6 +51,7 @@ pinned pages. Sets up what is missing. The last line is the verdict.
   gdb      the same, with a debugger's port open
   bench    how fast the device is, beside memcpy, NVMe, soft-RoCE and edu
   fuzz     the device under random accesses and sanitizers; its line coverage
+  kselftest the kernel's own tests of pinned pages, with the device as their reader
   report   print the last run's report again
   check    the project's own tests
   clean    delete the cache
@@ -139,6 +142,23 @@ coverage of the device. Exits 1 for a report, or below $FUZZ_COVERAGE % of the l
   --input FILE        run only this input, for example one that a report has saved
 HELP
         ;;
+    kselftest)
+        cat <<HELP
+Usage: ./run.sh kselftest [OPTION]...
+
+Runs ${KSELFTESTS[*]} of the kernel's tools/testing/selftests/mm, built unchanged from Debian's linux-source-$KSELFTEST_SERIES, on any
+kernel. What they read through a pin the device reads: tests/modules/pindma_gup_test.c stands in for CONFIG_GUP_TEST. Each of
+their cases is one in results/last, and tests/expectations has those that an older kernel fails.
+
+  --timeout S         total limit in seconds (default: $TOTAL_LIMIT, ten times that under TCG)
+  --case-limit S      how long they may be silent, in seconds (default: $CASE_LIMIT, ten times that under TCG)
+HELP
+        help_guest_options
+        cat <<HELP
+
+Without the module, to see what is skipped then: --append module_blacklist=pindma_gup_test
+HELP
+        ;;
     list) printf 'Usage: ./run.sh list\n\nOne scenario a line: name, memory types, pin modes, promise.\n' ;;
     report) printf 'Usage: ./run.sh report\n\nPrints the report of results/last again and exits as that run did.\n' ;;
     clean) printf 'Usage: ./run.sh clean\n\nDeletes the cache (%s) and says how much that was.\n' "$CACHE" ;;
@@ -172,6 +192,7 @@ options_of() {
     case $1 in
     run) echo "${RUN_OPTIONS[@]}" ;;
     shell | gdb) echo "${GUEST_OPTIONS[@]}" ;;
+    kselftest) echo --timeout --case-limit "${GUEST_OPTIONS[@]}" ;;
     bench) echo --quick --rounds --profile --timeout -k --build --qemu --qemu-src --smp --memory --append ;;
     check) echo -t --full ;;
     fuzz) echo --time --runs --seed --minimize --input ;;
@@ -254,6 +275,7 @@ provision_kernel() {
     kernel_provision "$1"
     modules_provision
     image_provision
+    [ "$VM_MODE" != kselftest ] || kselftest_image_provision
 }
 
 provision() {
@@ -261,10 +283,11 @@ provision() {
     qemu_provision
     firmware_provision
     runner_provision
+    [ "$VM_MODE" != kselftest ] || kselftest_provision
 }
 
 cmd_run() {
-    local out dir dirs=() spec code=0 index=0 arguments=()
+    local spec arguments=()
     parse_options run "$@"
     parse_kernels
     scenarios_check
@@ -274,6 +297,12 @@ cmd_run() {
     [ -z "$OPT_SEED" ] || arguments+=(--seed "$OPT_SEED")
     [ -z "$OPT_REPEAT" ] || arguments+=(--repeat "$OPT_REPEAT")
     [ -z "$OPT_UNTIL_FAIL" ] || arguments+=(--until-fail)
+    run_kernels "${arguments[@]}"
+}
+
+# run_kernels RUNNER-ARGUMENT...: set up, boot each of KERNELS, report.
+run_kernels() {
+    local out dir dirs=() spec code=0 index=0
     if [ -n "$OPT_DRY" ]; then dry_run; return; fi
 
     cache_lock
@@ -298,7 +327,7 @@ cmd_run() {
         vm_restore "${dirs[index]}"
         RUN_DIRS+=("${dirs[index]}")
         code=0
-        vm_run "${dirs[index]}" "${KERNELS[index]}" "${arguments[@]}" || code=$?
+        vm_run "${dirs[index]}" "${KERNELS[index]}" "$@" || code=$?
         [ "$code" -ne 130 ] || break
         [ -e "${dirs[index]}/vm.json" ] || die "$EXIT_RIG" "the VM runner failed, see above; results: $out"
     done
@@ -431,6 +460,7 @@ main() {
     shell | gdb) cmd_interactive "$command" "$@" ;;
     bench) cmd_bench "$@" ;;
     fuzz) cmd_fuzz "$@" ;;
+    kselftest) cmd_kselftest "$@" ;;
     report) cmd_report "$@" ;;
     clean) cmd_clean "$@" ;;
     check) cmd_check "$@" ;;

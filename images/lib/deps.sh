@@ -29,6 +29,11 @@ DEPS_BENCH=(
     libibverbs-dev      # the bench drives soft-RoCE with it; brings libnl, which it needs
 )
 
+# For "kselftest" alone
+DEPS_KSELFTEST=(
+    liburing-dev        # cow and gup_longterm of the kernel's tests pin with it, too; linked statically
+)
+
 DEPS_PROFILE=(
     linux-perf          # bench --profile
 )

@@ -155,7 +155,7 @@ vm_run() {
 vm_boot() {
     local dir=$1 spec=$2 rc=0 live=() pid
     shift 2
-    [ "$VM_MODE" != run ] || set -- --case-limit "$LIMIT_CASE" "$@"
+    [ "$VM_MODE" = bench ] || set -- --case-limit "$LIMIT_CASE" "$@"
     image_with_job "$IMAGE" "$VM_MODE" "$dir/initrd" "$@"
     vm_command initrd file:console.log
     {

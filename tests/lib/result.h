@@ -16,4 +16,12 @@ struct result {
 
 extern struct result *result;
 
+/* runner.c */
+void judge(unsigned int nr, const char *name, const char *rule,
+	   const char *fix);
+
+/* kselftest.c */
+unsigned int run_kselftest(const char *program, unsigned int nr,
+			   unsigned int case_limit);
+
 #endif /* RESULT_H */

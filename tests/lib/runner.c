@@ -68,6 +68,8 @@ static const char *const pin_names[NR_PINS] = {
 static struct options {
 	const char *globs[MAX_GLOBS];
 	unsigned int nr_globs;
+	const char *programs[MAX_GLOBS];	/* of the kernel's own tests */
+	unsigned int nr_programs;
 	const char *group;
 	bool all, until_fail;
 	uint64_t seed;
@@ -308,11 +310,14 @@ static void print_notes(const char *name)
 		printf("# %s: %s\n", name, line);
 }
 
-/* Compare what came out with what should, and say it. */
-static void judge(unsigned int nr, const char *name,
-		  const struct plan_entry *e)
+/*
+ * Compare what came out, see result, with what should, and say it. The case is
+ * reported as name, and expectations know it as rule.
+ */
+void judge(unsigned int nr, const char *name, const char *rule,
+	   const char *fix)
 {
-	bool expect_loss = expected_outcome(e->name) == OUTCOME_LOST;
+	bool expect_loss = expected_outcome(rule) == OUTCOME_LOST;
 	char text[512];
 
 	print_notes(name);
@@ -326,9 +331,8 @@ static void judge(unsigned int nr, const char *name,
 		       "the loss that this control must show was not seen: the rig is blind");
 		return;
 	case OUTCOME_LOST:
-		if (!expect_loss && e->scenario->fix)
-			printf("# %s: likely fix: %s\n", name,
-			       e->scenario->fix);
+		if (!expect_loss && fix)
+			printf("# %s: likely fix: %s\n", name, fix);
 		snprintf(text, sizeof(text), "%s%s",
 			 expect_loss ? "XFAIL " : "", result->reason);
 		report(nr, name, expect_loss,
@@ -427,7 +431,7 @@ static void run_case(unsigned int nr, const struct plan_entry *e,
 		snprintf(result->reason, sizeof(result->reason),
 			 "the kernel complains: %.200s", line);
 	}
-	judge(nr, name, e);
+	judge(nr, name, e->name, e->scenario->fix);
 	printf("# time %s %.3f\n", name, now() - start);
 	fflush(stdout);
 }
@@ -444,6 +448,9 @@ static void usage(FILE *f)
 	      "      --repeat N      run everything N times\n"
 	      "      --until-fail    stop at the first failure\n"
 	      "      --case-limit S  seconds for a case (default 60)\n"
+	      "      --kselftest PROGRAM\n"
+	      "                      instead, all cases of this program of the kernel's\n"
+	      "                      own tests; may be repeated\n"
 	      "      --list          say what there is\n"
 	      "      --output FILE   report there\n"
 	      "  -h, --help\n"
@@ -510,7 +517,8 @@ static bool group_is_known(const char *group)
 /* -1: go on */
 static int parse(int argc, char **argv)
 {
-	enum { ALL = 256, SEED, REPEAT, UNTIL_FAIL, CASE_LIMIT, LIST, OUTPUT };
+	enum { ALL = 256, SEED, REPEAT, UNTIL_FAIL, CASE_LIMIT, KSELFTEST, LIST,
+	       OUTPUT };
 	static const struct option options[] = {
 		{ "test", required_argument, NULL, 't' },
 		{ "group", required_argument, NULL, 'g' },
@@ -519,6 +527,7 @@ static int parse(int argc, char **argv)
 		{ "repeat", required_argument, NULL, REPEAT },
 		{ "until-fail", no_argument, NULL, UNTIL_FAIL },
 		{ "case-limit", required_argument, NULL, CASE_LIMIT },
+		{ "kselftest", required_argument, NULL, KSELFTEST },
 		{ "list", no_argument, NULL, LIST },
 		{ "output", required_argument, NULL, OUTPUT },
 		{ "help", no_argument, NULL, 'h' },
@@ -564,6 +573,15 @@ static int parse(int argc, char **argv)
 				return bad_usage("'%s' is not a number of seconds",
 						 optarg);
 			break;
+		case KSELFTEST:
+			if (opt.nr_programs == MAX_GLOBS)
+				return bad_usage("more than %d times --kselftest",
+						 MAX_GLOBS);
+			if (access(optarg, X_OK))
+				return bad_usage("'%s' cannot be run: %s",
+						 optarg, strerror(errno));
+			opt.programs[opt.nr_programs++] = optarg;
+			break;
 		case LIST:
 			list();
 			return EXIT_PASS;
@@ -599,6 +617,16 @@ static int broken(const char *what, int err)
 	return finish(EXIT_BROKEN);
 }
 
+static int totals_and_exit(void)
+{
+	printf("# totals: ok:%u xfail:%u fail:%u skip:%u\n", totals[TOTAL_OK],
+	       totals[TOTAL_XFAIL], totals[TOTAL_FAIL], totals[TOTAL_SKIP]);
+	if (totals[TOTAL_FAIL])
+		return finish(EXIT_FAIL);
+	return finish(totals[TOTAL_OK] + totals[TOTAL_XFAIL] ? EXIT_PASS :
+							       EXIT_SKIPPED);
+}
+
 static int run_all(void)
 {
 	static const char *const irqs[] = {
@@ -631,14 +659,21 @@ static int run_all(void)
 	       "# pindma-test: kernel %s\n"
 	       "# pindma-test: seed %llu\n"
 	       "# pindma-test: device %u.%u, capabilities 0x%x, %u channels, %s, %u-bit DMA\n"
-	       "# pindma-test: cpus %ld, memory %lu MiB\n"
-	       "1..%u\n",
+	       "# pindma-test: cpus %ld, memory %lu MiB\n",
 	       u.release, (unsigned long long)opt.seed,
 	       info.device_version >> 16, info.device_version & 0xffff,
 	       info.device_caps, info.num_channels,
 	       info.irq_mode < ARRAY_SIZE(irqs) ? irqs[info.irq_mode] : "?",
 	       info.dma_bits, sysconf(_SC_NPROCESSORS_ONLN),
-	       si.totalram * si.mem_unit >> 20, nr_plan * opt.repeat);
+	       si.totalram * si.mem_unit >> 20);
+	if (opt.nr_programs) {
+		for (i = 0; i < opt.nr_programs; i++)
+			nr = run_kselftest(opt.programs[i], nr, opt.case_limit);
+		/* How many there are only the programs know. */
+		printf("1..%u\n", nr);
+		return totals_and_exit();
+	}
+	printf("1..%u\n", nr_plan * opt.repeat);
 	for (round = 0; round < opt.repeat; round++) {
 		for (i = 0; i < nr_plan; i++) {
 			if (stop) {
@@ -663,12 +698,7 @@ static int run_all(void)
 			stop = opt.until_fail && totals[TOTAL_FAIL];
 		}
 	}
-	printf("# totals: ok:%u xfail:%u fail:%u skip:%u\n", totals[TOTAL_OK],
-	       totals[TOTAL_XFAIL], totals[TOTAL_FAIL], totals[TOTAL_SKIP]);
-	if (totals[TOTAL_FAIL])
-		return finish(EXIT_FAIL);
-	return finish(totals[TOTAL_OK] + totals[TOTAL_XFAIL] ? EXIT_PASS :
-							       EXIT_SKIPPED);
+	return totals_and_exit();
 }
 
 int main(int argc, char **argv)

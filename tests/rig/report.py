@@ -23,6 +23,8 @@ VERDICTS = {0: "PASS", 1: "FAIL", 2: "USAGE ERROR", 4: "ALL SKIPPED", 99: "RIG E
 # Which exit code stands for several kernels. 4 counts only if it is everybody's.
 PRECEDENCE = [130, 1, 124, 99, 125, 2]
 QUESTION = ("fork.parent_write/anon/get-fast", "fork.parent_write/anon/pin-fast")
+# Programs of the kernel's own tests have hundreds of cases, see tests/lib/kselftest.c: they are counted.
+COUNTED = "kselftest."
 WIDTH = 132
 
 
@@ -206,6 +208,25 @@ def table(cases):
     return lines
 
 
+def counts(cases):
+    """One row per test of a program: how many of its cases came out how."""
+    rows = {}
+    for case in cases:
+        program, test, _ = split(case["name"])
+        rows.setdefault((program, test), []).append(case)
+    if not rows:
+        return []
+    width = max(len(test) for _, test in rows) + 2
+    lines, last = [], None
+    for (program, test), members in rows.items():
+        if program != last:
+            lines.append(program.ljust(width) + "".join(word.rjust(7) for word in CELL.values()))
+        last = program
+        lines.append(f"  {test or 'the program'}".ljust(width) + "".join(
+            str(count(members, verdict) or ".").rjust(7) for verdict in CELL))
+    return lines + [""]
+
+
 def question(cases):
     """Torvalds, 14 Sep 2020: "is there perhaps some easy test-case that shows this ...?" """
     seen = {split(case["name"]): case for case in reversed(cases)}
@@ -231,7 +252,8 @@ def failures(cases, summary):
         kernel = next(guest["kernel"] for guest in summary["guests"] if guest["name"] == case["kernel"])
         seed = f" --seed {summary['seed']}" if summary["seed"] not in (None, "") else ""
         name = re.sub(r"/r\d+$", "", case["name"])
-        lines += [f"    repeat: ./run.sh run -k {kernel} -t {name}{seed}", ""]
+        repeat = f"kselftest -k {kernel}" if name.startswith(COUNTED) else f"run -k {kernel} -t {name}{seed}"
+        lines += [f"    repeat: ./run.sh {repeat}", ""]
     return lines
 
 
@@ -265,7 +287,11 @@ def print_report(directory):
         boot = f"first test after {guest['first_case_seconds']:.1f} s" if guest["first_case_seconds"] else "no test began"
         out += [f"Kernel {guest['header'].get('kernel', guest['kernel'])}, {summary['accel'].upper()}, {boot}, "
                 f"{guest['seconds']:.0f} s in all", ""]
-        out += table(cases) + [""] if cases else []
+        ours, theirs = [], []
+        for case in cases:
+            (theirs if case["name"].startswith(COUNTED) else ours).append(case)
+        out += table(ours) + [""] if ours else []
+        out += counts(theirs)
         out += question(cases)
         stray = [c["line"] for c in guest["complaints"] if c["case"] is None]
         if stray:
