@@ -4,7 +4,7 @@
 #
 #	tests/mutants/run.sh [MUTANT]...	default: all *.patch beside this file
 #
-# A mutant is a patch whose text says what is wrong, how to run it ("Run: options of ./run.sh run") and which case
+# A mutant is a patch whose text says what is wrong, how to run it ("Run: arguments of ./run.sh") and which case
 # must be red then ("Red: case"), for a reason that has "Because: words" in it. Last line: N passed, N failed, 0 skipped.
 set -euo pipefail
 
@@ -28,7 +28,7 @@ survives() {
     fi
     read -ra options <<<"$(field Run "$1")"
     red=$(field Red "$1")
-    (cd "$tree" && ./run.sh run "${options[@]}") >"$scratch/log" 2>&1 || code=$?
+    (cd "$tree" && ./run.sh "${options[@]}") >"$scratch/log" 2>&1 || code=$?
     if [ $code != 1 ]; then
         why="exit code $code, not 1; its log ends:"$'\n'"$(tail -n 15 "$scratch/log" | sed 's/^/    /')"
         return 0

@@ -197,6 +197,19 @@ sys.exit(bad)
 PYTHON
 }
 
+# What the device must read it reads: no case is skipped for want of gup_test. Red without the module, for example with
+# --append module_blacklist=pindma_gup_test; tests/mutants/get-for-gup-test.patch shows that the reads matter.
+check_kselftest() {
+    PINDMA_RESULTS=$CACHE/check/results "$ROOT/run.sh" kselftest
+    python3 - "$CACHE/check/results/last/summary.json" <<'PYTHON'
+import json, sys
+cases = {case["name"]: case for case in json.load(open(sys.argv[1]))["cases"]}
+assert not [case for case in cases.values() if "gup_test" in case["reason"]]
+assert cases["kselftest.cow/ro_gup_pin_on_ro_mapped_shared_page/base_page"]["verdict"] == "ok"
+assert "the device reads" in cases["kselftest.cow"]["evidence"][0]
+PYTHON
+}
+
 # Small sizes, two rounds: nothing is fast, but everything is measured. Red if a series of tests/bench is not sampled.
 check_bench() {
     PINDMA_RESULTS=$CACHE/check/results "$ROOT/run.sh" bench --quick
@@ -245,6 +258,7 @@ check_main() {
         check "all scenarios on 6.1 and 6.12" check_run --all -k 6.1,6.12
         check "all scenarios with intel-iommu" check_run --all --iommu intel
         check "fork, five times" check_repeats -g fork --repeat 5
+        check "the kernel's own tests on 6.12" check_kselftest
         check "bench" check_bench
         check "mutants" check_mutants
     fi
