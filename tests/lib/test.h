@@ -116,6 +116,7 @@ extern const struct scenario driver_removal_scenarios[];
 extern const struct scenario driver_userq_scenarios[];
 extern const struct scenario driver_host_scenarios[];
 extern const struct scenario driver_iommu_scenarios[];
+extern const struct scenario driver_gup_test_scenarios[];
 extern const struct scenario fault_scenarios[];
 extern const struct scenario selftest_scenarios[];
 
