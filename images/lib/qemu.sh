@@ -112,14 +112,29 @@ qemu_environment() {
     [ -z "$QEMU_PYTHON_TREE" ] || export PYTHONPATH=$QEMU_PYTHON_TREE/usr/lib/python3/dist-packages
 }
 
-# qemu_ninja BASE TARGET: the build tree brought up to date as far as one target needs.
-qemu_ninja() {
-    local base=$1
+# qemu_build_tree BASE: the build tree, configured for what is in qemu/ now.
+qemu_build_tree() {
     qemu_environment
-    qemu_overlay "$base"
-    [ -e "$base/build/configured" ] || qemu_configure "$base" build
-    cd "$base/build"
-    nice ninja "$2"
+    qemu_overlay "$1"
+    [ -e "$1/build/configured" ] || qemu_configure "$1" build
+}
+
+# qemu_ninja BASE TARGET...: brought up to date as far as these targets need.
+qemu_ninja() {
+    qemu_build_tree "$1"
+    cd "$1/build"
+    shift
+    nice ninja "$@"
+}
+
+# qemu_ninja_objects BASE: our own objects, of device and qtest, and what they include; no QEMU.
+qemu_ninja_objects() {
+    local objects
+    qemu_build_tree "$1"
+    cd "$1/build"
+    mapfile -t objects < <(ninja -t targets all | sed -n 's/^\([^ ]*pindma[^ ]*\.o\): .*/\1/p')
+    [ ${#objects[@]} -gt 0 ] || { echo "nothing of pindma is built here"; return 1; }
+    nice ninja "${objects[@]}"
 }
 
 qemu_build() {
