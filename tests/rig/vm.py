@@ -38,6 +38,7 @@ COMPLAINT = re.compile("|".join((
     r"DMA-API: .*(error|leak|overlap|not mapped|freed)", r"kmemleak: \d+ new suspected", r"stack-protector: ",
 )))
 RESULT = re.compile(r"^(ok|not ok) (\d+) ([^ #]+)(?: *# *(.*))?$")
+STARTED = re.compile(r"pindma-test: start (\S+)$")
 STAMP = re.compile(r"^\[ *\d+\.\d+\](\[ *[TC]\d+\])? ")
 SGR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -80,6 +81,7 @@ class Guest:
         self.exit = None
         self.last_news = self.started
         self.console = []
+        self.console_case = None    # the last that began, as the console has it
 
     def elapsed(self):
         return time.monotonic() - self.started
@@ -135,12 +137,16 @@ class Guest:
         self.by_name[name] = case
 
     def console_line(self, line):
-        # Under SYNCHRONOUS output of the console a complaint comes while its case is still in flight.
+        # A case's complaint is here before its result is in the stream; its start may be there later than here.
         self.console.append(line)
+        started = STARTED.search(line)
+        if started:
+            self.console_case = started[1]
         if PANIC.search(line):
             self.panic = self.panic or STAMP.sub("", line.strip())
         elif COMPLAINT.search(line):
-            self.complaints.append((self.in_flight, STAMP.sub("", line.strip())))
+            begun = self.console_case not in (None, *self.by_name)
+            self.complaints.append((self.console_case if begun else self.in_flight, STAMP.sub("", line.strip())))
 
     def fail_in_flight(self, reason):
         if self.in_flight:
