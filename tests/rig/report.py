@@ -11,13 +11,8 @@ import re
 import sys
 import xml.etree.ElementTree as ElementTree
 
-MODES = ["get", "get-fast", "pin", "pin-fast", "pin-longterm", "pin-fast-longterm"]
-# What is taken away from the pins of a control, see tests/modules/pindma_negate.c
-CONTROLS = {"cleared": "has-pinned flag cleared", "uncounted": "no count", "shared": "not own", "plain": "both"}
-COLUMNS = MODES + [f"{mode}-{control}" for control in CONTROLS for mode in MODES]
-HEADINGS = {"longterm": "long"}
-CELL = {"ok": "ok", "xfail": "XFAIL", "fail": "FAIL", "skip": "skip"}
-WORST = ["fail", "skip", "xfail", "ok"]
+from matrix import CELL, CONTROLS, Matrix, split, words
+
 VERDICTS = {0: "PASS", 1: "FAIL", 2: "USAGE ERROR", 4: "ALL SKIPPED", 99: "RIG ERROR", 124: "LIMIT HIT",
             125: "CANNOT TEST", 130: "INTERRUPTED"}
 # Which exit code stands for several kernels. 4 counts only if it is everybody's.
@@ -26,12 +21,6 @@ QUESTION = ("fork.parent_write/anon/get-fast", "fork.parent_write/anon/pin-fast"
 # Programs of the kernel's own tests have hundreds of cases, see tests/lib/kselftest.c: they are counted.
 COUNTED = "kselftest."
 WIDTH = 132
-
-
-def split(name):
-    """fork.parent_write/thp/get-fast/r2 -> (scenario, memory type, pin mode); the repeat is dropped."""
-    parts = re.sub(r"/r\d+$", "", name).split("/")
-    return tuple(parts + ["", ""])[:3]
 
 
 def overall(codes):
@@ -71,7 +60,7 @@ def write_ktap(path, vms):
         lines = ["KTAP version 1", f"1..{len(vms)}"]
         for number, vm in enumerate(vms, 1):
             lines += ktap_of(vm, "  ")
-            lines.append(f"{'ok' if vm['exit'] in (0, 4) else 'not ok'} {number} {kernel_name(vm)}"
+            lines.append(f"{'ok' if vm['exit'] in (0, 4) else 'not ok'} {number} {vm['name']}"
                          + (" # SKIP everything was skipped" if vm["exit"] == 4 else ""))
     with open(path, "w", encoding="utf-8") as out:
         out.write("\n".join(lines) + "\n")
@@ -87,7 +76,7 @@ def write_junit(path, vms, info):
         cases = vm["cases"]
         lost = 0 if vm["exit"] in (0, 1, 4) else 1
         suite = ElementTree.SubElement(
-            root, "testsuite", name=f"pindma@{kernel_name(vm)}", tests=str(len(cases) + lost),
+            root, "testsuite", name=f"pindma@{vm['name']}", tests=str(len(cases) + lost),
             failures=str(count(cases, "fail")), skipped=str(count(cases, "skip")), errors=str(lost), time=str(vm["seconds"]))
         properties = ElementTree.SubElement(suite, "properties")
         for key in ("seed", "qemu", "command"):
@@ -112,29 +101,33 @@ def write_junit(path, vms, info):
     ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
 
 
-def kernel_name(vm):
-    """Short and true: the release that the guest announced, else what the user asked for."""
-    release = vm["header"].get("kernel", "")
-    return re.sub(r"[+-].*", "", release) if re.match(r"[\d.]+\+?deb", release) else release or vm["kernel"]
+def name_kernels(vms):
+    """Give each a name: short and true, the release that the guest announced, else what the user asked for; and its own."""
+    for vm in vms:
+        release = vm["header"].get("kernel", "")
+        vm["name"] = re.sub(r"[+-].*", "", release) if re.match(r"[\d.]+\+?deb", release) else release or vm["kernel"]
+    names = [vm["name"] for vm in vms]
+    for number, vm in enumerate(vms, 1):
+        if names.count(vm["name"]) > 1:
+            vm["name"] += f" ({number})"
 
 
 def write_summary(path, vms, info):
-    cases = [dict(case, kernel=kernel_name(vm)) for vm in vms for case in vm["cases"]]
+    cases = [dict(case, kernel=vm["name"]) for vm in vms for case in vm["cases"]]
     code = overall([vm["exit"] for vm in vms])
     if info.get("bisect") and code in (2, 4, 99):
         code = 125
-    names = [kernel_name(vm) for vm in vms]
     summary = {
         "verdict": VERDICTS.get(code, f"EXIT {code}"), "exit": code,
         "counts": {verdict: count(cases, verdict) for verdict in ("ok", "xfail", "fail", "skip")},
-        "kernels": names,
+        "kernels": [vm["name"] for vm in vms],
         "seed": next((vm["header"]["seed"] for vm in vms if "seed" in vm["header"]), info.get("seed")),
         "qemu": info["qemu"], "accel": vms[0]["accel"], "command": info["command"], "started": info["started"],
         "seconds": round(sum(vm["seconds"] for vm in vms), 2),
         "cases": [{key: case[key] for key in ("name", "kernel", "verdict", "reason", "seconds", "evidence")} for case in cases],
-        "guests": [dict({key: vm[key] for key in ("kernel", "exit", "reason", "planned", "boot_seconds", "first_case_seconds",
-                                                  "seconds", "booted", "panic", "complaints", "console_tail", "header")},
-                        name=name) for vm, name in zip(vms, names)],
+        "guests": [{key: vm[key] for key in ("name", "kernel", "exit", "reason", "planned", "boot_seconds", "first_case_seconds",
+                                             "seconds", "booted", "panic", "complaints", "console_tail", "header")}
+                   for vm in vms],
     }
     with open(path, "w", encoding="utf-8") as out:
         json.dump(summary, out, indent=1)
@@ -148,63 +141,40 @@ def stacked(words, height):
     return [""] * (height - len(words)) + words
 
 
-def table(cases):
+def table(matrix):
     """One row per scenario and memory type, one column per pin mode that occurs."""
-    cells, rows, modes = {}, [], []
-    for case in cases:
-        scenario, memory, mode = split(case["name"])
-        row = (scenario, memory)
-        if row not in rows:
-            rows.append(row)
-        if mode and mode not in modes:
-            modes.append(mode)
-        cells.setdefault((row, mode), []).append(case["verdict"])
-    modes = [mode for mode in COLUMNS if mode in modes] + [mode for mode in modes if mode not in COLUMNS]
-
-    def cell(row, mode):
-        verdicts = cells.get((row, mode))
-        return CELL[next(v for v in WORST if v in verdicts)] if verdicts else "."
-
     lines = []
-    grid = [row for row in rows if any((row, mode) in cells for mode in modes)]
-    if grid:
-        width = min(38, max(len(f"{scenario}  {memory}") for scenario, memory in grid))
-        # Side by side: what is taken away from the pins, and the modes of which it is taken
-        groups = {}
-        for mode in modes:
-            groups.setdefault(next((c for c in CONTROLS if mode.endswith(f"-{c}")), ""), []).append(mode)
+    if matrix.rows:
+        width = min(38, max(len(f"{scenario}  {memory}") for scenario, memory in matrix.rows))
 
+        # Side by side: what is taken away from the pins, and the modes of which it is taken
         def line(name, group_texts):
             return (name.ljust(width) + " |".join(group_texts)).rstrip()[:WIDTH]
 
-        def words(mode, control):
-            return [HEADINGS.get(word, word) for word in mode.removesuffix(f"-{control}").split("-")]
-
         def room(group):
             """Columns of six, and no fewer than its title needs."""
-            return max(6 * len(groups[group]), len(CONTROLS.get(group, "")) + 1)
+            return max(6 * len(matrix.groups[group]), len(CONTROLS.get(group, "")) + 1)
 
         def texts(value):
-            return ["".join(value(mode, group).rjust(6) for mode in members).rjust(room(group))
-                    for group, members in groups.items()]
+            return ["".join(value(mode).rjust(6) for mode in members).rjust(room(group))
+                    for group, members in matrix.groups.items()]
 
-        height = max(len(words(mode, group)) for group, members in groups.items() for mode in members)
-        if len(groups) > 1:
-            lines.append(line("", [f" {CONTROLS.get(group, '')}".ljust(room(group)) for group in groups]))
+        height = max(len(words(mode)) for mode in matrix.modes)
+        if len(matrix.groups) > 1:
+            lines.append(line("", [f" {CONTROLS.get(group, '')}".ljust(room(group)) for group in matrix.groups]))
         for level in range(height):
-            lines.append(line("", texts(lambda mode, group: stacked(words(mode, group), height)[level])))
+            lines.append(line("", texts(lambda mode: stacked(words(mode), height)[level])))
         last = None
-        for scenario, memory in grid:
+        for scenario, memory in matrix.rows:
             name = scenario if scenario != last else ""
             last = scenario
             label = f"{name.ljust(width - len(memory) - 1)} {memory}" if memory else name
-            lines.append(line(label, texts(lambda mode, group: cell((scenario, memory), mode))))
-    single = [row for row in rows if row not in grid]
-    if single:
+            lines.append(line(label, texts(lambda mode: CELL[matrix.cell((scenario, memory, mode))])))
+    if matrix.single:
         if lines:
             lines.append("")
-        width = max(len("/".join(filter(None, row))) for row in single)
-        lines += [f"{'/'.join(filter(None, row)).ljust(width)}  {cell(row, '')}" for row in single]
+        width = max(len("/".join(filter(None, row))) for row in matrix.single)
+        lines += [f"{'/'.join(filter(None, row)).ljust(width)}  {CELL[matrix.cell((*row, ''))]}" for row in matrix.single]
     return lines
 
 
@@ -224,6 +194,22 @@ def counts(cases):
         last = program
         lines.append(f"  {test or 'the program'}".ljust(width) + "".join(
             str(count(members, verdict) or ".").rjust(7) for verdict in CELL))
+    return lines + [""]
+
+
+def differences(matrix):
+    """Each case that the kernels do not agree about, kernel by kernel."""
+    names = matrix.differences()
+    if len(matrix.kernels) < 2:
+        return []
+    if not names:
+        return ["The kernels do not differ.", ""]
+    texts = ["Where the kernels differ:", *("/".join(filter(None, name)) for name in names)]
+    width = max(map(len, texts))
+    lines = [texts[0].ljust(width) + "".join(f"  {kernel:>5}" for kernel in matrix.kernels)]
+    for name, text in zip(names, texts[1:]):
+        cells = (CELL[matrix.on(name, kernel)].rjust(max(len(kernel), 5)) for kernel in matrix.kernels)
+        lines.append(text.ljust(width) + "".join(f"  {cell}" for cell in cells))
     return lines + [""]
 
 
@@ -283,19 +269,19 @@ def print_report(directory):
         summary = json.load(file)
     out = []
     for guest in summary["guests"]:
-        cases = [case for case in summary["cases"] if case["kernel"] == guest["name"]]
         boot = f"first test after {guest['first_case_seconds']:.1f} s" if guest["first_case_seconds"] else "no test began"
-        out += [f"Kernel {guest['header'].get('kernel', guest['kernel'])}, {summary['accel'].upper()}, {boot}, "
-                f"{guest['seconds']:.0f} s in all", ""]
-        ours, theirs = [], []
-        for case in cases:
-            (theirs if case["name"].startswith(COUNTED) else ours).append(case)
-        out += table(ours) + [""] if ours else []
-        out += counts(theirs)
-        out += question(cases)
+        out.append(f"Kernel {guest['header'].get('kernel', guest['kernel'])}, {summary['accel'].upper()}, {boot}, "
+                   f"{guest['seconds']:.0f} s in all")
+    ours = [case for case in summary["cases"] if not case["name"].startswith(COUNTED)]
+    matrix = Matrix(ours, summary["kernels"])
+    out += ["", *table(matrix), ""] if ours else [""]
+    out += differences(matrix)
+    out += question([case for case in summary["cases"] if case["kernel"] == summary["kernels"][-1]])    # the evidence of one will do
+    for guest in summary["guests"]:
+        out += counts([case for case in summary["cases"] if case["kernel"] == guest["name"] and case["name"].startswith(COUNTED)])
         stray = [c["line"] for c in guest["complaints"] if c["case"] is None]
         if stray:
-            out += ["The kernel complained outside of any case:"] + [f"    {line}" for line in stray] + [""]
+            out += [f"Kernel {guest['name']} complained outside of any case:"] + [f"    {line}" for line in stray] + [""]
         if guest["exit"] not in (0, 1, 2, 4) or guest["panic"]:
             out.append(f"The last lines of the console of {guest['name']}:" if any(guest["console_tail"])
                        else f"{guest['name']} said nothing on its console.")
@@ -317,6 +303,7 @@ def main():
         for where in sys.argv[3:]:
             with open(os.path.join(where, "vm.json"), encoding="utf-8") as file:
                 vms.append(json.load(file))
+        name_kernels(vms)
         write_ktap(os.path.join(directory, "results.ktap"), vms)
         write_junit(os.path.join(directory, "junit.xml"), vms, info)
         write_summary(os.path.join(directory, "summary.json"), vms, info)
