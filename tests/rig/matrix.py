@@ -10,6 +10,8 @@ COLUMNS = MODES + [f"{mode}-{control}" for control in CONTROLS for mode in MODES
 HEADINGS = {"longterm": "long"}
 DIFFERS = "differs"
 CELL = {"ok": "ok", "xfail": "XFAIL", "fail": "FAIL", "skip": "skip", DIFFERS: "DIFF", None: "."}
+# Programs of the kernel's own tests have hundreds of cases, see tests/lib/kselftest.c: they are counted.
+COUNTED = "kselftest."
 WORST = ["fail", "skip", "xfail", "ok"]
 
 

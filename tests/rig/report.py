@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Turn what vm.py saw into results.ktap, junit.xml, summary.json and the report that run.sh prints.
+"""Turn what vm.py saw into results.ktap, junit.xml, summary.json, report.html and the report that run.sh
+prints.
 
     report.py write DIR KERNEL-DIR...    make the files in DIR from the vm.json of each kernel
     report.py print DIR                  print the report from DIR/summary.json; exits with the run's exit code
@@ -11,15 +12,14 @@ import re
 import sys
 import xml.etree.ElementTree as ElementTree
 
-from matrix import CELL, CONTROLS, Matrix, split, words
+from matrix import CELL, CONTROLS, COUNTED, Matrix, split, words
+from page import again, write_html
 
 VERDICTS = {0: "PASS", 1: "FAIL", 2: "USAGE ERROR", 4: "ALL SKIPPED", 99: "RIG ERROR", 124: "LIMIT HIT",
             125: "CANNOT TEST", 130: "INTERRUPTED"}
 # Which exit code stands for several kernels. 4 counts only if it is everybody's.
 PRECEDENCE = [130, 1, 124, 99, 125, 2]
 QUESTION = ("fork.parent_write/anon/get-fast", "fork.parent_write/anon/pin-fast")
-# Programs of the kernel's own tests have hundreds of cases, see tests/lib/kselftest.c: they are counted.
-COUNTED = "kselftest."
 WIDTH = 132
 
 
@@ -132,6 +132,7 @@ def write_summary(path, vms, info):
     with open(path, "w", encoding="utf-8") as out:
         json.dump(summary, out, indent=1)
         out.write("\n")
+    return summary
 
 
 # ----------------------------------------------------------------------------------------------------------------
@@ -235,11 +236,7 @@ def failures(cases, summary):
         lines.append(f"FAIL {case['name']} ({case['kernel']})")
         lines.append(f"    {case['reason']}")
         lines += [f"    {text}" for text in case["evidence"]]
-        kernel = next(guest["kernel"] for guest in summary["guests"] if guest["name"] == case["kernel"])
-        seed = f" --seed {summary['seed']}" if summary["seed"] not in (None, "") else ""
-        name = re.sub(r"/r\d+$", "", case["name"])
-        repeat = f"kselftest -k {kernel}" if name.startswith(COUNTED) else f"run -k {kernel} -t {name}{seed}"
-        lines += [f"    repeat: ./run.sh {repeat}", ""]
+        lines += [f"    repeat: {again(case, summary)}", ""]
     return lines
 
 
@@ -288,7 +285,7 @@ def print_report(directory):
             out += [f"    {line[:WIDTH - 4]}" for line in guest["console_tail"]] + [""]
     out += failures(summary["cases"], summary)
     out += skips(summary["cases"])
-    out.append(f"Results: {directory}")
+    out.append(f"Results: {directory}, to read: {os.path.join(directory, 'report.html')}")
     print("\n".join(out))
     print(verdict_line(summary))
     return summary["exit"]
@@ -306,7 +303,8 @@ def main():
         name_kernels(vms)
         write_ktap(os.path.join(directory, "results.ktap"), vms)
         write_junit(os.path.join(directory, "junit.xml"), vms, info)
-        write_summary(os.path.join(directory, "summary.json"), vms, info)
+        summary = write_summary(os.path.join(directory, "summary.json"), vms, info)
+        write_html(os.path.join(directory, "report.html"), summary)
         return 0
     if len(sys.argv) == 3 and sys.argv[1] == "print":
         return print_report(sys.argv[2])
