@@ -6,17 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "test.h"
+#include "result.h"
 
 /* A host that is busy may not run QEMU for a while. */
 #define OP_TIMEOUT_MS	10000
-
-/* As many as the device keeps. */
-#define JOURNAL_ENTRIES	16384
-
-#define MAX_STEPS	64
-static const char *steps[MAX_STEPS];
-static unsigned int nr_steps;
 
 void test_open(struct test *t)
 {
@@ -228,6 +221,8 @@ void test_restore(void)
 /* Register the case's memory in the way that the case says; 0 or -errno. */
 int test_try_reg_mr(struct test *t)
 {
+	result->memory = (uintptr_t)t->buf;
+	result->memory_len = t->len;
 	return pindma_reg_mr(t->dev, t->mem, NR_PAGES * PAGE_SIZE,
 			     pins[t->pin].mode,
 			     pins[t->pin].flags | t->mr_flags, &t->mr);
@@ -298,20 +293,21 @@ void test_stop_hammer(struct test *t, uint64_t user_data)
 	wait_for(t, op.user_data);
 }
 
-/* The mark of a step: no other case has the same. */
-static uint64_t step_mark(unsigned int step)
-{
-	return (uint64_t)getpid() << 32 | step;
-}
-
-/* Name what happens next, in the journal, for the timeline. */
+/*
+ * Name what happens next, in the journal, for the timeline. The mark is one that
+ * no other case has.
+ */
 void test_step(struct test *t, const char *what)
 {
-	if (nr_steps == MAX_STEPS)
+	unsigned int n = result->nr_steps;
+
+	if (n == MAX_STEPS)
 		return;
-	steps[nr_steps] = what;
-	pindma_mark(t->dev, 0, step_mark(nr_steps));
-	nr_steps++;
+	result->steps[n].mark = (uint64_t)getpid() << 32 | n;
+	snprintf(result->steps[n].text, sizeof(result->steps[n].text), "%s",
+		 what);
+	result->nr_steps++;
+	pindma_mark(t->dev, 0, result->steps[n].mark);
 }
 
 static const char *kind_name(unsigned int kind)
@@ -333,12 +329,14 @@ static const char *kind_name(unsigned int kind)
 }
 
 /* What the mark of a step says, NULL if e is not one. */
-static const char *step_of(const struct pindma_journal_entry *e)
+const char *step_of(const struct pindma_journal_entry *e)
 {
-	uint64_t step = e->value - step_mark(0);
+	unsigned int i;
 
-	return e->kind == PINDMA_JOURNAL_MARK && step < nr_steps ? steps[step] :
-								   NULL;
+	for (i = 0; e->kind == PINDMA_JOURNAL_MARK && i < result->nr_steps; i++)
+		if (result->steps[i].mark == e->value)
+			return result->steps[i].text;
+	return NULL;
 }
 
 /*

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "result.h"
+#include "trace.h"
 
 enum { EXIT_PASS = 0, EXIT_FAIL = 1, EXIT_USAGE = 2, EXIT_SKIPPED = 4,
        EXIT_BROKEN = 99 };
@@ -72,7 +73,7 @@ static struct options {
 	const char *programs[MAX_GLOBS];	/* of the kernel's own tests */
 	unsigned int nr_programs;
 	const char *group;
-	bool all, until_fail;
+	bool all, until_fail, trace;
 	uint64_t seed;
 	unsigned int repeat, case_limit;
 } opt = { .seed = 1, .repeat = 1, .case_limit = 60 };
@@ -270,11 +271,31 @@ static long wait_for_unpin(long before)
 	return left;
 }
 
+/* Ask it, and at what time it answers. The narrowest of some tries: hosts are busy. */
+static int ask_info(struct pindma *dev, struct pindma_info *info,
+		    struct device_clock *clock)
+{
+	uint64_t before, after, first = 0;
+	int i, ret = 0;
+
+	for (i = 0; i < 5 && !ret; i++) {
+		before = trace_clock();
+		ret = pindma_get_info(dev, info);
+		after = trace_clock();
+		if (i && after - before >= clock->after - clock->before)
+			continue;
+		*clock = (struct device_clock){ before, info->time, after, 0 };
+	}
+	if (!ret)
+		ret = pindma_read_journal(dev, &first, NULL, 0, &clock->seq);
+	return ret < 0 ? ret : 0;
+}
+
 /*
  * What the device is like, before and after a case. It is told to behave again,
  * if the case did not.
  */
-static int ask_device(struct pindma_info *info)
+static int ask_device(struct pindma_info *info, struct device_clock *clock)
 {
 	static const struct pindma_fault none;
 	struct pindma *dev;
@@ -282,7 +303,7 @@ static int ask_device(struct pindma_info *info)
 
 	if (ret)
 		return ret;
-	ret = pindma_get_info(dev, info);
+	ret = ask_info(dev, info, clock);
 	if (!ret && info->fault)
 		ret = pindma_fault(dev, &none);
 	pindma_close(dev);
@@ -357,6 +378,7 @@ static void run_case(unsigned int nr, const struct plan_entry *e,
 	bool expect_loss = expected_outcome(e->name) == OUTCOME_LOST;
 	long pinned = kernel_pinned_pages(), left;
 	struct pindma_info before, after;
+	struct device_clock from, to;
 	char name[160], text[512], line[400];
 	double start = now();
 	bool in_time;
@@ -371,7 +393,7 @@ static void run_case(unsigned int nr, const struct plan_entry *e,
 	snprintf(text, sizeof(text), "start %s", name);
 	kernel_mark(text);
 	memset(result, 0, sizeof(*result));
-	err = ask_device(&before);
+	err = ask_device(&before, &from);
 	if (err) {
 		snprintf(text, sizeof(text), "the device cannot be used: %s",
 			 strerror(-err));
@@ -379,6 +401,7 @@ static void run_case(unsigned int nr, const struct plan_entry *e,
 		return;
 	}
 
+	trace_begin();
 	pid = fork();
 	if (!pid)
 		case_process(e, round);
@@ -404,7 +427,7 @@ static void run_case(unsigned int nr, const struct plan_entry *e,
 			 "ended with exit code %d and no outcome",
 			 WEXITSTATUS(status));
 	}
-	err = ask_device(&after);
+	err = ask_device(&after, &to);
 	if (err) {
 		result->outcome = OUTCOME_ERROR;
 		snprintf(result->reason, sizeof(result->reason),
@@ -422,6 +445,8 @@ static void run_case(unsigned int nr, const struct plan_entry *e,
 		snprintf(result->reason, sizeof(result->reason),
 			 "%ld pages are still pinned", left);
 	}
+	if (!err)
+		trace_end(name, &from, &to);
 	if (!expect_loss)
 		result->tolerated[0] = '\0';
 	if (result->tolerated[0])	/* the host reads the console itself */
@@ -448,6 +473,7 @@ static void usage(FILE *f)
 	      "      --seed N        of the values that are written (default 1)\n"
 	      "      --repeat N      run everything N times\n"
 	      "      --until-fail    stop at the first failure\n"
+	      "      --trace         a timeline of each case, with the kernel's part\n"
 	      "      --case-limit S  seconds for a case (default 60)\n"
 	      "      --kselftest PROGRAM\n"
 	      "                      instead, all cases of this program of the kernel's\n"
@@ -518,8 +544,8 @@ static bool group_is_known(const char *group)
 /* -1: go on */
 static int parse(int argc, char **argv)
 {
-	enum { ALL = 256, SEED, REPEAT, UNTIL_FAIL, CASE_LIMIT, KSELFTEST, LIST,
-	       OUTPUT };
+	enum { ALL = 256, SEED, REPEAT, UNTIL_FAIL, TRACE, CASE_LIMIT,
+	       KSELFTEST, LIST, OUTPUT };
 	static const struct option options[] = {
 		{ "test", required_argument, NULL, 't' },
 		{ "group", required_argument, NULL, 'g' },
@@ -527,6 +553,7 @@ static int parse(int argc, char **argv)
 		{ "seed", required_argument, NULL, SEED },
 		{ "repeat", required_argument, NULL, REPEAT },
 		{ "until-fail", no_argument, NULL, UNTIL_FAIL },
+		{ "trace", no_argument, NULL, TRACE },
 		{ "case-limit", required_argument, NULL, CASE_LIMIT },
 		{ "kselftest", required_argument, NULL, KSELFTEST },
 		{ "list", no_argument, NULL, LIST },
@@ -568,6 +595,9 @@ static int parse(int argc, char **argv)
 			break;
 		case UNTIL_FAIL:
 			opt.until_fail = true;
+			break;
+		case TRACE:
+			opt.trace = true;
 			break;
 		case CASE_LIMIT:
 			if (!small_number(optarg, &opt.case_limit))
@@ -635,6 +665,7 @@ static int run_all(void)
 		[PINDMA_IRQ_INTX] = "INTx",
 	};
 	struct pindma_info info;
+	struct device_clock clock;
 	unsigned int nr = 0, round, i;
 	struct utsname u;
 	struct sysinfo si;
@@ -647,7 +678,7 @@ static int run_all(void)
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (result == MAP_FAILED)
 		return broken("mmap", errno);
-	ret = ask_device(&info);
+	ret = ask_device(&info, &clock);
 	if (ret)
 		return broken("/dev/pindma0 (is the driver loaded, has QEMU a pindma device?)",
 			      -ret);
@@ -674,6 +705,8 @@ static int run_all(void)
 		printf("1..%u\n", nr);
 		return totals_and_exit();
 	}
+	if (opt.trace)
+		trace_start();
 	printf("1..%u\n", nr_plan * opt.repeat);
 	for (round = 0; round < opt.repeat; round++) {
 		for (i = 0; i < nr_plan; i++) {

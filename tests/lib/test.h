@@ -125,6 +125,7 @@ extern const struct scenario selftest_scenarios[];
  * which NR_PAGES pages from @mem on are registered as @mr.
  */
 #define NR_PAGES	4
+#define JOURNAL_ENTRIES	16384	/* as many as the device keeps */
 #define FIRST_PAGE	3
 
 struct test {
