@@ -103,6 +103,8 @@ Usage: ./run.sh run [OPTION]...
                       same command again gives the same run, to the last byte of the journal; implies --journal
   --journal           keep all of the device's journal in results/<time>/journal.bin; tests/rig/journal.py prints it.
                       It has 64 bytes for each access: a hammer without a limit makes gigabytes
+  --trace             a timeline of each case in report.html and trace.json (for Perfetto), with what the kernel did
+                      meanwhile (ftrace), on one clock; without it only of what was lost, and without the kernel
   --bisect            exit 125 if the kernel cannot be built against or booted, for "git bisect run"
 HELP
         help_guest_options
@@ -179,14 +181,14 @@ HELP
 
 OPT_KERNELS=6.12 OPT_BUILD='' OPT_QEMU='' OPT_QEMU_SRC='' OPT_SMP='' OPT_MEMORY=1024 OPT_IOMMU=none
 OPT_TESTS=() OPT_GROUPS=() OPT_ALL='' OPT_SEED='' OPT_REPEAT='' OPT_UNTIL_FAIL='' OPT_TIMEOUT='' OPT_CASE_LIMIT=''
-OPT_ICOUNT='' OPT_JOURNAL='' OPT_DEVICE=''
+OPT_ICOUNT='' OPT_JOURNAL='' OPT_TRACE='' OPT_DEVICE=''
 OPT_BISECT='' OPT_QUICK='' OPT_ROUNDS='' OPT_PROFILE='' OPT_DRY='' OPT_FULL='' OPT_APPEND=''
 # A QEMU to use as it is; the rig's own tests need one without the device.
 OPT_QEMU_BIN=${PINDMA_QEMU_BIN:-}
 OPT_TIME='' OPT_RUNS='' OPT_MINIMIZE='' OPT_INPUT=''
 
 GUEST_OPTIONS=(-k --build --qemu --qemu-src --smp --memory --iommu --device --append -n)
-RUN_OPTIONS=(-t -g --all --seed --repeat --until-fail --timeout --case-limit --icount --journal --bisect "${GUEST_OPTIONS[@]}")
+RUN_OPTIONS=(-t -g --all --seed --repeat --until-fail --timeout --case-limit --icount --journal --trace --bisect "${GUEST_OPTIONS[@]}")
 
 options_of() {
     case $1 in
@@ -220,6 +222,7 @@ parse_options() {
         --until-fail) OPT_UNTIL_FAIL=1; continue ;;
         --bisect) OPT_BISECT=1; EXIT_RIG=125; continue ;;
         --journal) OPT_JOURNAL=1; continue ;;
+        --trace) OPT_TRACE=1; continue ;;
         --full) OPT_FULL=1; continue ;;
         --quick) OPT_QUICK=1; continue ;;
         --profile) OPT_PROFILE=1; continue ;;
@@ -297,6 +300,7 @@ cmd_run() {
     [ -z "$OPT_SEED" ] || arguments+=(--seed "$OPT_SEED")
     [ -z "$OPT_REPEAT" ] || arguments+=(--repeat "$OPT_REPEAT")
     [ -z "$OPT_UNTIL_FAIL" ] || arguments+=(--until-fail)
+    [ -z "$OPT_TRACE" ] || arguments+=(--trace)
     run_kernels "${arguments[@]}"
 }
 
@@ -370,10 +374,10 @@ PYTHON
 # The files, the link to the newest, the report; its last line is the verdict.
 results_finish() {
     local code=0
-    python3 "$ROOT/tests/rig/report.py" write "$1" "${RUN_DIRS[@]}" ||
+    python3 -B "$ROOT/tests/rig/report.py" write "$1" "${RUN_DIRS[@]}" ||
         die "$EXIT_RIG" "the results could not be written to $1"
     ln -sfnT "${1##*/}" "$RESULTS_ROOT/last"
-    python3 "$ROOT/tests/rig/report.py" print "$1" || code=$?
+    python3 -B "$ROOT/tests/rig/report.py" print "$1" || code=$?
     exit "$code"
 }
 
@@ -425,7 +429,7 @@ cmd_report() {
         return
     fi
     [ -e "$RESULTS_ROOT/last/summary.json" ] || die "$EXIT_RIG" "there is no run to report yet."
-    python3 "$ROOT/tests/rig/report.py" print "$(realpath "$RESULTS_ROOT/last")"
+    python3 -B "$ROOT/tests/rig/report.py" print "$(realpath "$RESULTS_ROOT/last")"
 }
 
 cmd_clean() {

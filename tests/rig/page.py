@@ -7,6 +7,7 @@ the guest, which nobody has to trust. Everything that is text goes through text(
 import html
 import re
 
+import timeline
 from matrix import CELL, CONTROLS, COUNTED, Matrix, split, words
 
 WORDS = {"ok": "kept", "xfail": "lost, as expected of it", "fail": "failed", "skip": "skipped"}
@@ -56,7 +57,8 @@ def cell(verdict, target=None):
 
 
 class Report:
-    def __init__(self, summary):
+    def __init__(self, summary, timelines):
+        self.timelines = timelines      # (kernel, case name) -> timeline
         self.summary = summary
         self.kernels = summary["kernels"]
         self.matrix = Matrix(summary["cases"], self.kernels)
@@ -82,7 +84,7 @@ class Report:
         self.add('<!DOCTYPE html>\n<html lang="en">\n<meta charset="utf-8">',
                  f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
                  '<meta name="viewport" content="width=device-width, initial-scale=1">',
-                 f'<title>pindma: {text(summary["verdict"])}</title>', f"<style>{STYLE}</style>",
+                 f'<title>pindma: {text(summary["verdict"])}</title>', f"<style>{STYLE}{timeline.STYLE}</style>",
                  f'<h1>pindma <b class="{kind}">{text(summary["verdict"])}</b></h1>',
                  f'<p id="counts">{counts["ok"]} kept, {counts["xfail"]} expected losses seen, {counts["fail"]} failed, '
                  f'{counts["skip"]} skipped</p>')
@@ -119,7 +121,7 @@ class Report:
             facts.append(("kernel", text(f"{guest['header'].get('kernel', guest['kernel'])}, {boot}, {guest['seconds']:.0f} s in all")))
         header = summary["guests"][0]["header"]
         facts += [("QEMU", text(f"{summary['qemu']}, {summary['accel'].upper()}")), ("seed", text(summary["seed"]))]
-        facts += [(key, text(header[key])) for key in ("device", "cpus") if key in header]
+        facts += [(key, text(header[key])) for key in ("device", "cpus", "trace") if key in header]
         facts.append(("started", text(summary["started"])))
         self.add("<dl>", *(f"<dt>{key}<dd>{value}" for key, value in facts), "</dl>")
 
@@ -223,6 +225,9 @@ class Report:
                  f'<div class="body" id="{case["anchor"]}">')
         if case["evidence"]:
             self.add("<pre>" + text("\n".join(case["evidence"])) + "</pre>")
+        line = self.timelines.get((case["kernel"], case["name"]))
+        if line:
+            self.add(line.page(case["name"]))
         self.add(f"<p>Again: <code>{text(again(case, self.summary))}</code></p></div></details>")
 
 
@@ -235,6 +240,6 @@ def again(case, summary):
     return f"./run.sh run -k {kernel} -t {re.sub(r'/r[0-9]+$', '', case['name'])}{seed}"
 
 
-def write_html(path, summary):
+def write_html(path, summary, timelines):
     with open(path, "w", encoding="utf-8") as out:
-        out.write(Report(summary).page())
+        out.write(Report(summary, timelines).page())

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Turn what vm.py saw into results.ktap, junit.xml, summary.json, report.html and the report that run.sh
-prints.
+"""Turn what vm.py saw into results.ktap, junit.xml, summary.json, report.html, trace.json and the report
+that run.sh prints.
 
     report.py write DIR KERNEL-DIR...    make the files in DIR from the vm.json of each kernel
     report.py print DIR                  print the report from DIR/summary.json; exits with the run's exit code
@@ -14,6 +14,7 @@ import xml.etree.ElementTree as ElementTree
 
 from matrix import CELL, CONTROLS, COUNTED, Matrix, split, words
 from page import again, write_html
+from timeline import Timeline
 
 VERDICTS = {0: "PASS", 1: "FAIL", 2: "USAGE ERROR", 4: "ALL SKIPPED", 99: "RIG ERROR", 124: "LIMIT HIT",
             125: "CANNOT TEST", 130: "INTERRUPTED"}
@@ -112,12 +113,12 @@ def name_kernels(vms):
             vm["name"] += f" ({number})"
 
 
-def write_summary(path, vms, info):
+def summary_of(vms, info):
     cases = [dict(case, kernel=vm["name"]) for vm in vms for case in vm["cases"]]
     code = overall([vm["exit"] for vm in vms])
     if info.get("bisect") and code in (2, 4, 99):
         code = 125
-    summary = {
+    return {
         "verdict": VERDICTS.get(code, f"EXIT {code}"), "exit": code,
         "counts": {verdict: count(cases, verdict) for verdict in ("ok", "xfail", "fail", "skip")},
         "kernels": [vm["name"] for vm in vms],
@@ -129,10 +130,15 @@ def write_summary(path, vms, info):
                                              "seconds", "booted", "panic", "complaints", "console_tail", "header")}
                    for vm in vms],
     }
+
+
+def write_trace(path, timelines):
+    """All timelines for Perfetto or chrome://tracing; times are those of the guest's CLOCK_MONOTONIC."""
+    events = []
+    for pid, ((kernel, name), timeline) in enumerate(timelines.items(), 1):
+        events += timeline.chrome(pid, f"{name} ({kernel})")
     with open(path, "w", encoding="utf-8") as out:
-        json.dump(summary, out, indent=1)
-        out.write("\n")
-    return summary
+        json.dump({"traceEvents": events, "displayTimeUnit": "ms"}, out)
 
 
 # ----------------------------------------------------------------------------------------------------------------
@@ -303,8 +309,14 @@ def main():
         name_kernels(vms)
         write_ktap(os.path.join(directory, "results.ktap"), vms)
         write_junit(os.path.join(directory, "junit.xml"), vms, info)
-        summary = write_summary(os.path.join(directory, "summary.json"), vms, info)
-        write_html(os.path.join(directory, "report.html"), summary)
+        summary = summary_of(vms, info)
+        with open(os.path.join(directory, "summary.json"), "w", encoding="utf-8") as out:
+            json.dump(summary, out, indent=1)
+            out.write("\n")
+        timelines = {(vm["name"], case["name"]): Timeline(case["trace"]) for vm in vms for case in vm["cases"] if case["trace"]}
+        write_html(os.path.join(directory, "report.html"), summary, timelines)
+        if timelines:
+            write_trace(os.path.join(directory, "trace.json"), timelines)
         return 0
     if len(sys.argv) == 3 and sys.argv[1] == "print":
         return print_report(sys.argv[2])

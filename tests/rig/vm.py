@@ -74,6 +74,7 @@ class Guest:
         self.by_name = {}
         self.in_flight = None
         self.evidence = {}
+        self.trace = {}             # what timelines are made of, see timeline.py
         self.errors = []            # "# error:" lines
         self.complaints = []        # kernel complaints: (case or None, line)
         self.tolerated = {}         # case -> what it may complain of, a part of the line
@@ -103,6 +104,9 @@ class Guest:
             name, _, seconds = line[7:].rpartition(" ")
             if name in self.by_name:
                 self.by_name[name]["seconds"] = float(seconds)
+        elif line.startswith("# trace "):
+            name, _, text = line[8:].partition(": ")
+            self.trace.setdefault(name, []).append(text)
         elif line.startswith("# tolerated "):
             name, _, text = line[12:].partition(": ")
             self.tolerated[name] = text
@@ -320,6 +324,7 @@ def main():
 
     for case in guest.cases:
         case["evidence"] = guest.evidence.get(case["name"], [])
+        case["trace"] = guest.trace.get(case["name"], [])
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_seconds = round(used.ru_utime + used.ru_stime, 2)
     with open("vm.json", "w", encoding="utf-8") as out:
