@@ -52,6 +52,11 @@ DEPS_CHECK=(
     g++                 # the headers are C++, too
 )
 
+# For "check --full" alone: 98 MB to fetch, 306 MB on the disk
+DEPS_BROWSER=(
+    chromium-headless-shell     # a browser without a window looks at report.html
+)
+
 # For "fuzz" alone
 DEPS_FUZZ=(
     clang               # the compiler that has libFuzzer

@@ -241,6 +241,7 @@ check_main() {
     local kernel kernels=(6.1 6.12) lock start=$SECONDS
     deps_install "building and running" "${DEPS_RUN[@]}"
     deps_install "checking" "${DEPS_CHECK[@]}"
+    [ -z "$OPT_FULL" ] || deps_install "looking at the report" "${DEPS_BROWSER[@]}"
     cache_lock
     # Its logs are in one place, which a second check would empty under it.
     exec {lock}>"$CACHE/check.lock"
@@ -264,6 +265,7 @@ check_main() {
     boots
     if [ -n "$OPT_FULL" ]; then
         check "kernel checkpatch" check_kernel_style
+        check "rig: report in a browser" outcome_browser
         check "fuzz: 60 s, and coverage" check_fuzz
         check "QEMU 10.0: checkpatch, qtest, no warnings" check_qemu_version 10.0
         check "QEMU 10.2: checkpatch, no warnings" check_qemu_compiles 10.2

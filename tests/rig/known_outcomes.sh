@@ -238,6 +238,12 @@ outcome_files() {
     python3 "$ROOT/tests/rig/valid.py" "$CACHE/check/results/last"
 }
 
+# The report in a real browser: a lost case and a kept one, with their timelines.
+outcome_browser() {
+    expect 0 '^PASS: 1 ok, 1 expected losses' rig run --trace -t fork.parent_write/anon/get -t fork.parent_write/anon/pin
+    python3 -B "$ROOT/tests/rig/browser.py" "$(command -v chromium-headless-shell)" "$CACHE/check/results/last"
+}
+
 known_outcomes() {
     check "rig: pass" outcome_pass
     check "rig: fail" outcome_fail
