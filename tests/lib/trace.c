@@ -33,8 +33,9 @@ static const struct probe {
 	/* of a vma: vm_start and vm_end are its first members */
 	{ { "copy_page_range" }, "start=+0($arg2):x64 end=+8($arg2):x64" },
 	{ { "handle_mm_fault" }, "start=$arg2:x64 flags=$arg3:x32" },
-	{ { "wp_page_copy", "do_wp_page" }, "" },
-	{ { "do_huge_pmd_wp_page" }, "" },
+	/* of a vm_fault: the address; flags came before it in 5.10, in 8 bytes */
+	{ { "wp_page_copy", "do_wp_page" }, "start=+24($arg1):x64" },
+	{ { "do_huge_pmd_wp_page" }, "start=+24($arg1):x64" },
 	{ { "hugetlb_wp", "hugetlb_cow" }, "" },
 	{ { "get_user_pages" }, "" },
 	{ { "get_user_pages_fast" }, "" },

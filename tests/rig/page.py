@@ -39,7 +39,7 @@ th { font-weight: 600; text-align: left; padding: .12rem .5rem; white-space: now
 .differs { color: var(--differs); background: var(--differs-bg); font-weight: 700; } .none { color: var(--soft); }
 details { border-top: 1px solid var(--line); } summary { cursor: pointer; padding: .25rem 0; overflow-wrap: anywhere; }
 summary b { display: inline-block; min-width: 4.2em; text-align: center; border-radius: .2rem; margin-right: .6em; font: 600 .82rem/1.5 ui-monospace, monospace; }
-summary code { margin-right: .8em; font-weight: 600; } .body { padding: .2rem 0 .8rem 1.2rem; scroll-margin-top: 3rem; } .body:target { background: var(--panel); }
+summary .soft { white-space: nowrap; } summary code { margin-right: .8em; font-weight: 600; } .body { padding: .2rem 0 .8rem 1.2rem; scroll-margin-top: 3rem; } .body:target { background: var(--panel); }
 pre { margin: .3rem 0; padding: .6rem .8rem; background: var(--panel); border-radius: .3rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 @media print { details::details-content { content-visibility: visible; } }
 """

@@ -12,6 +12,7 @@ import re
 from journal import KINDS
 
 FTRACE = re.compile(r"\s*(.+)-(\d+)\s+\[\d+\]\s+\S+\s+(\d+)\.(\d{6}): (\w+): (.*)")
+PIN = re.compile("(get|pin)_user_pages")
 ARGUMENT = re.compile(r"(\w+)=(0x[0-9a-f]+)")
 FAULT_FLAG_WRITE, FAULT_FLAG_UNSHARE = 0x1, 1 << 10     # 5.10: no unshare, the bit is not used
 ROWS_SHOWN = 400        # of the table
@@ -44,7 +45,7 @@ class Timeline:
 
     def __init__(self, lines):
         self.clocks, self.memory, self.cut = [], None, []
-        self.events = []
+        self.events, self.shown = [], []
         device, ftrace, steps = [], [], []
         for line in lines:
             word, _, rest = line.partition(" ")
@@ -72,9 +73,7 @@ class Timeline:
         self.step_events(steps, end)
         self.kernel_events(ftrace)
         self.events.sort(key=lambda event: (event.start, LANES.index(event.lane)))
-        # It begins with the pin, or a step: that the case fills its memory before is no news.
-        while self.events and self.events[0].name == "handle_mm_fault":
-            del self.events[0]
+        self.shown = self.of_interest()
 
     # ------------------------------------------------------------------------------------------------- the clock
 
@@ -146,16 +145,23 @@ class Timeline:
             texts.append("write" if flags & FAULT_FLAG_WRITE else "unshare" if flags & FAULT_FLAG_UNSHARE else "read")
         return ", ".join(texts)
 
+    def of_interest(self):
+        """From the pin on, or the first step: that a case makes a file system and fills its memory before is no news."""
+        begin = min((event.start for event in self.events if event.lane != "kernel"), default=0)
+        pins = [event.start for event in self.events if event.start < begin and PIN.match(event.name)]
+        begin = pins[-1] if pins else begin
+        return [event for event in self.events if event.start >= begin]
+
     # --------------------------------------------------------------------------------------------------- to look at
 
     def offset(self, time):
-        return (time - self.events[0].start) / 1e6
+        return (time - self.shown[0].start) / 1e6
 
     def place(self, lane, scale):
         """Where the events of a lane are drawn: (event, row, x, width, x of its label or None), and the number of rows. What
         would lie on something else goes one row down; a label that finds no room, or repeats the one before, is left out."""
         ends, placed, said = [], [], None
-        for event in (event for event in self.events if event.lane == lane):
+        for event in (event for event in self.shown if event.lane == lane):
             x = scale(event.start)
             end = max(scale(event.stop), x + 2)
             label = None
@@ -178,8 +184,8 @@ class Timeline:
         return placed, max(len(ends), 1)
 
     def svg(self, title):
-        first, last = self.events[0].start, max(event.stop for event in self.events)
-        marks, lines, top, shown = [], [], 18, 0
+        first, last = self.shown[0].start, max(event.stop for event in self.shown)
+        marks, lines, top = [], [], 18
 
         def scale(time):
             return LEFT + (RIGHT - LEFT - 4) * (time - first) / max(last - first, 1)
@@ -209,16 +215,18 @@ class Timeline:
 
     def page(self, name):
         """For report.html; nothing if there is nothing to show."""
-        if not self.events:
+        if not self.shown:
             return ""
-        have = {event.lane for event in self.events}
-        notes = [f"The device's clock and the kernel's are aligned to {self.error() / 1e3:.0f} us."]
+        have = {event.lane for event in self.shown}
+        notes = [f"The device's clock and the kernel's agree to within {self.error() / 1e3:.0f} us."]
         if "kernel" not in have:
             notes.append("What the kernel did meanwhile: ./run.sh run --trace.")
         notes += [f"Left out: {text}." for text in self.cut]
-        rows = self.events
+        if len(self.shown) < len(self.events):
+            notes.append(f"{len(self.events) - len(self.shown)} events of the kernel before the pin are in trace.json.")
+        rows = self.shown
         if len(rows) > ROWS_SHOWN:
-            notes.append(f"The table has the first and the last {ROWS_SHOWN // 2} of {len(rows)} events, trace.json all.")
+            notes.append(f"The table has the first and the last {ROWS_SHOWN // 2} of {len(rows)} events, trace.json has all.")
             rows = rows[:ROWS_SHOWN // 2] + rows[-ROWS_SHOWN // 2:]
         body = []
         for event in rows:
@@ -227,7 +235,7 @@ class Timeline:
             body.append(f"<tr><td>+{self.offset(event.start):.3f} ms<td>" + "<td>".join(cells))
         return (f'<div class="wide" tabindex="0">{self.svg(f"timeline of {name}")}</div>'
                 f'<p class="soft">{html.escape(" ".join(notes))}</p>'
-                f"<details><summary>{len(self.events)} events in their order</summary>"
+                f"<details><summary>{len(self.shown)} events in their order</summary>"
                 '<div class="wide" tabindex="0"><table class="events"><thead><tr><th>' +
                 "".join(f'<th scope="col">{lane}' for lane in LANES) + "<tbody>" + "\n".join(body) + "</table></div></details>")
 
