@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# Kernels to test: stock Debian packages, a .deb, a bzImage with its build tree, a kernel tree.
+# Kernels to test: stock Debian packages (the newest of a series, or an exact version), a .deb, a bzImage with its build tree, a kernel tree.
 #
 # Each ends up described by the same variables:
 #   KERNEL_ID     what a directory of the cache is named after
@@ -11,6 +11,8 @@
 #   KERNEL_ROOT   root of a lib/modules tree with the stock modules (stock kernels and .debs)
 
 STOCK_KERNELS=(5.10 6.1 6.12 7.2)
+# 6.12.95, or the release as "uname -r" has it: 6.12.95+deb13-amd64
+EXACT_KERNEL='^[0-9]+\.[0-9]+\.[0-9]+([-+][0-9a-z.]+-amd64)?$'
 
 # Where the newest stock kernel of a series is found.
 kernel_set() {
@@ -28,10 +30,11 @@ kernel_check() {
     for known in "${STOCK_KERNELS[@]}"; do
         [ "$spec" != "$known" ] || { echo stock; return; }
     done
+    if [[ $spec =~ $EXACT_KERNEL && ! -e $spec ]]; then echo exact; return; fi
     case $spec in
     */* | *.deb | *bzImage* | *vmlinuz*) ;;
     *) [ -e "$spec" ] || usage_error "unknown kernel '$spec'.$(did_you_mean "$spec" "${STOCK_KERNELS[@]}")" \
-        "A kernel is one of ${STOCK_KERNELS[*]}, a linux-image .deb, a bzImage or a kernel tree." ;;
+        "A kernel is one of ${STOCK_KERNELS[*]}, an exact version such as 6.12.95, a linux-image .deb, a bzImage or a kernel tree." ;;
     esac
     [ -e "$spec" ] || usage_error "kernel '$spec': no such file or directory."
     if [ -d "$spec" ]; then
@@ -121,6 +124,7 @@ kernel_provision() {
     kind=$(kernel_check "$spec")
     case $kind in
     stock) kernel_stock "$spec" ;;
+    exact) kernel_exact "$spec" ;;
     deb) kernel_deb "$(realpath "$spec")" ;;
     bzimage) kernel_tree "$(realpath "$spec")" "${OPT_BUILD:-$(realpath "$(dirname "$(realpath "$spec")")/../../..")}" ;;
     tree) kernel_tree "$(realpath "$spec/arch/x86/boot/bzImage")" "$(realpath "$spec")" ;;
@@ -144,15 +148,53 @@ kernel_stock() {
         printf '%s\n' "${NEWEST#linux-image-}" >"$CACHE/tmp/pin"
         mv "$CACHE/tmp/pin" "$pin"
     fi
-    KERNEL_RELEASE=$(cat "$pin")
-    KERNEL_ID=$KERNEL_RELEASE
+    kernel_fetch "$(cat "$pin")" "$set"
+}
+
+# kernel_fetch RELEASE SET: a package of the archive, unpacked; once it is there nobody needs the archive.
+kernel_fetch() {
+    KERNEL_RELEASE=$1 KERNEL_ID=$1
     kernel_unpacked
     if [ ! -e "$KERNEL_ROOT/complete" ]; then
-        cache_need 700 "kernel $series with its headers"
-        apt_set "$set"
-        step "kernel-$series" "Fetching kernel $KERNEL_RELEASE and its headers" kernel_unpack "$set" "$KERNEL_RELEASE" "$KERNEL_ROOT"
+        cache_need 700 "kernel $KERNEL_RELEASE with its headers"
+        apt_set "$2"
+        step "kernel-$KERNEL_RELEASE" "Fetching kernel $KERNEL_RELEASE and its headers" kernel_unpack "$2" "$KERNEL_RELEASE" "$KERNEL_ROOT"
     fi
-    kernel_toolchain "$series"
+    kernel_toolchain "$KERNEL_RELEASE"
+}
+
+# kernel_versions SET: "release version" of each stock kernel in it, newest first. Some releases are not called after the
+# version: 6.1.0-56-amd64 is 6.1.192-2.
+kernel_versions() {
+    local conf=$CACHE/apt/$1/apt.conf
+    apt-cache -c "$conf" pkgnames | grep -E '^linux-image-[0-9]+\.[0-9]+\.[0-9]+([-+][^-]*)?-amd64$' | sort -rV |
+        xargs -r apt-cache -c "$conf" madison | sed -nE 's/^ *linux-image-([^ ]+) +\| +([^ ]+) +\|.*/\1 \2/p'
+}
+
+# An exact version, from whatever release of Debian has it: this machine's own first.
+kernel_exact() {
+    local spec=$1 pin=$CACHE/kernels/stock-$1 set sets line lines version there=()
+    if [ -s "$pin" ] && [ -e "$CACHE/kernels/$(cat "$pin")/complete" ]; then
+        kernel_fetch "$(cat "$pin")" -
+        return
+    fi
+    mapfile -t sets < <(printf '%s\n' "$(host_release)" bookworm trixie trixie-backports bullseye | awk '!seen[$0]++')
+    for set in "${sets[@]}"; do
+        apt_set "$set"
+        mapfile -t lines < <(kernel_versions "$set")
+        for line in "${lines[@]}"; do
+            version=${line#* }
+            if [[ ${line% *} == "$spec" || $version == "$spec"-* ]]; then
+                kernel_fetch "${line% *}" "$set"
+                printf '%s\n' "$KERNEL_RELEASE" >"$CACHE/tmp/pin"
+                mv "$CACHE/tmp/pin" "$pin"
+                return
+            fi
+            [[ $version != "${spec%.*}".* ]] || there+=("${version%%-*}")
+        done
+    done
+    mapfile -t there < <(printf '%s\n' "${there[@]}" | sort -uV)
+    kernel_unusable "kernel '$spec' is not in the archive. Of ${spec%.*} it has ${there[*]:-nothing}."
 }
 
 # A .deb needs headers of the same release: next to it (as "make bindeb-pkg" leaves them), else from the archive.
@@ -213,11 +255,11 @@ kernel_tree() {
     KERNEL_MAKE=()
 }
 
-# Debian 13's kernel 7.2 on Debian 12: its compiler has an option that gcc 12 lacks, and its build programs want a
+# Debian 13's kernels on Debian 12: their compiler has an option that gcc 12 lacks, and their build programs want a
 # newer C library. A wrapper each; the modules themselves come out right and load.
 kernel_toolchain() {
     KERNEL_MAKE=()
-    [[ $1 == 7.* && $(host_release) == bookworm ]] || return 0
+    [[ ($1 == 7.* || $1 == *+deb13*) && $(host_release) == bookworm ]] || return 0
     apt_tree trixie trixie-libc libc6 libelf1t64 libzstd1 zlib1g libssl3t64
     if [ ! -e "$KERNEL_ROOT/wrapped" ]; then
         step kernel-wrap "Adapting the headers of $KERNEL_RELEASE to this machine" kernel_wrap "$KERNEL_ROOT" "$TREE"
