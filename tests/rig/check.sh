@@ -266,6 +266,7 @@ check_main() {
     if [ -n "$OPT_FULL" ]; then
         check "kernel checkpatch" check_kernel_style
         check "rig: report in a browser" outcome_browser
+        check "rig: an exact kernel" outcome_exact_kernel
         check "fuzz: 60 s, and coverage" check_fuzz
         check "QEMU 10.0: checkpatch, qtest, no warnings" check_qemu_version 10.0
         check "QEMU 10.2: checkpatch, no warnings" check_qemu_compiles 10.2

@@ -71,6 +71,9 @@ def main():
         assert int(suite.get("tests")) == len(cases)
     assert sum(len(suite.findall("testcase/failure")) for suite in root) == summary["counts"]["fail"]
 
+    page = open(path("report.html"), encoding="utf-8").read()
+    assert [f'id="case-{number}"' in page for number in range(1, len(leaves) + 2)] == [True] * len(leaves) + [False], "report.html"
+
     for guest in [where] if len(root) == 1 else sorted(entry.path for entry in os.scandir(where) if entry.is_dir()):
         assert os.path.getsize(os.path.join(guest, "console.log")), "empty console.log"
         assert os.access(os.path.join(guest, "qemu-command"), os.X_OK), "no QEMU command line"
