@@ -462,6 +462,22 @@ static void run_case(unsigned int nr, const struct plan_entry *e,
 	fflush(stdout);
 }
 
+/* What the cases are about, for who reads of them. */
+static void print_promises(void)
+{
+	const struct scenario *last = NULL;
+	unsigned int i;
+
+	for (i = 0; i < nr_plan; i++) {
+		const struct scenario *sc = plan[i].scenario;
+
+		if (sc != last)
+			printf("# promise %s: %s%s%s\n", sc->name, sc->promise,
+			       sc->fix ? " | " : "", sc->fix ?: "");
+		last = sc;
+	}
+}
+
 /* ------------------------------------------------------------------ main */
 
 static void usage(FILE *f)
@@ -707,6 +723,7 @@ static int run_all(void)
 	}
 	if (opt.trace)
 		trace_start();
+	print_promises();
 	printf("1..%u\n", nr_plan * opt.repeat);
 	for (round = 0; round < opt.repeat; round++) {
 		for (i = 0; i < nr_plan; i++) {

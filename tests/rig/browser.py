@@ -15,6 +15,7 @@ import sys
 import tempfile
 
 import report
+from matrix import split
 from page import write_html
 from timeline import Timeline
 
@@ -79,6 +80,8 @@ def check_cases(dom, summary):
             assert line in body, f"not there: {line}"
     for verdict, text in (("ok", "kept"), ("xfail", "expected losses seen"), ("fail", "failed"), ("skip", "skipped")):
         assert f"{summary['counts'][verdict]} {text}" in dom.find("p", id="counts")[0][1]
+    scenario, = {split(name)[0] for name in CASES}
+    assert [text for _, text in dom.find("p", **{"class": "soft"}) if text.startswith(summary["promises"][scenario].split(" | ")[0])]
     assert len(dom.find("svg")) == len(summary["cases"])
 
 
@@ -110,6 +113,7 @@ def check_hostile(browser, directory, vm):
         case["evidence"] = [HOSTILE]
         case["trace"] = [re.sub(r"(step \d+ \d+ ).*", rf"\1{HOSTILE}", line) for line in case["trace"]]
     vm["header"]["device"] = vm["reason"] = vm["panic"] = HOSTILE
+    vm["promises"] = {split(HOSTILE)[0]: f"{HOSTILE} | {HOSTILE}"}
     vm["complaints"] = [{"case": None, "line": HOSTILE}]
     vm["console_tail"] = [HOSTILE]
     path = os.path.join(directory, "hostile.html")

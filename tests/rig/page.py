@@ -211,7 +211,10 @@ class Report:
         for case in sorted(self.summary["cases"], key=lambda case: (order[split(case["name"])[0]], split(case["name"]))):
             scenario = split(case["name"])[0]
             if scenario != last:
+                promise, _, fix = self.summary["promises"].get(scenario, "").partition(" | ")
                 self.add(f"<h3>{text(scenario)}</h3>")
+                if promise:
+                    self.add(f'<p class="soft">{text(promise)}' + (f"<br>Made true by {text(fix)}" if fix else "") + "</p>")
                 last = scenario
             self.one_case(case, case["name"].removeprefix(scenario).lstrip("/"))
 

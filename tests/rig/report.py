@@ -126,6 +126,7 @@ def summary_of(vms, info):
         "qemu": info["qemu"], "accel": vms[0]["accel"], "command": info["command"], "started": info["started"],
         "seconds": round(sum(vm["seconds"] for vm in vms), 2),
         "cases": [{key: case[key] for key in ("name", "kernel", "verdict", "reason", "seconds", "evidence")} for case in cases],
+        "promises": {name: text for vm in vms for name, text in vm["promises"].items()},
         "guests": [{key: vm[key] for key in ("name", "kernel", "exit", "reason", "planned", "boot_seconds", "first_case_seconds",
                                              "seconds", "booted", "panic", "complaints", "console_tail", "header")}
                    for vm in vms],

@@ -72,6 +72,7 @@ class Guest:
         self.planned = None
         self.cases = []
         self.by_name = {}
+        self.promises = {}          # of scenarios; behind a "|" what made it true
         self.in_flight = None
         self.evidence = {}
         self.trace = {}             # what timelines are made of, see timeline.py
@@ -104,6 +105,9 @@ class Guest:
             name, _, seconds = line[7:].rpartition(" ")
             if name in self.by_name:
                 self.by_name[name]["seconds"] = float(seconds)
+        elif line.startswith("# promise "):
+            name, _, text = line[10:].partition(": ")
+            self.promises[name] = text
         elif line.startswith("# trace "):
             name, _, text = line[8:].partition(": ")
             self.trace.setdefault(name, []).append(text)
@@ -330,6 +334,7 @@ def main():
     with open("vm.json", "w", encoding="utf-8") as out:
         json.dump({
             "kernel": args.kernel, "accel": args.accel, "exit": code, "reason": reason, "header": guest.header,
+            "promises": guest.promises,
             "planned": guest.planned, "boot_seconds": guest.boot_seconds, "first_case_seconds": guest.first_case_seconds,
             "seconds": round(guest.elapsed(), 2), "cpu_seconds": cpu_seconds, "booted": guest.boot_seconds is not None, "panic": guest.panic,
             "complaints": [{"case": name, "line": line} for name, line in guest.complaints],
