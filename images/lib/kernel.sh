@@ -34,7 +34,7 @@ kernel_check() {
     case $spec in
     */* | *.deb | *bzImage* | *vmlinuz*) ;;
     *) [ -e "$spec" ] || usage_error "unknown kernel '$spec'.$(did_you_mean "$spec" "${STOCK_KERNELS[@]}")" \
-        "A kernel is one of ${STOCK_KERNELS[*]}, an exact version such as 6.12.95, a linux-image .deb, a bzImage or a kernel tree." ;;
+        "A kernel is one of ${STOCK_KERNELS[*]}, an exact version such as 6.12.107, a linux-image .deb, a bzImage or a kernel tree." ;;
     esac
     [ -e "$spec" ] || usage_error "kernel '$spec': no such file or directory."
     if [ -d "$spec" ]; then
@@ -163,11 +163,11 @@ kernel_fetch() {
     kernel_toolchain "$KERNEL_RELEASE"
 }
 
-# kernel_versions SET: "release version" of each stock kernel in it, newest first. Some releases are not called after the
-# version: 6.1.0-56-amd64 is 6.1.192-2.
+# kernel_versions SET: "release version" of each stock kernel in it, newest first. An archive keeps images longer than
+# the headers that modules need. Some releases are not called after the version: 6.1.0-56-amd64 is 6.1.192-2.
 kernel_versions() {
     local conf=$CACHE/apt/$1/apt.conf
-    apt-cache -c "$conf" pkgnames | grep -E '^linux-image-[0-9]+\.[0-9]+\.[0-9]+([-+][^-]*)?-amd64$' | sort -rV |
+    apt-cache -c "$conf" pkgnames | sed -nE 's/^linux-headers-([0-9]+\.[0-9]+\.[0-9]+([-+][^-]*)?-amd64)$/linux-image-\1/p' | sort -rV |
         xargs -r apt-cache -c "$conf" madison | sed -nE 's/^ *linux-image-([^ ]+) +\| +([^ ]+) +\|.*/\1 \2/p'
 }
 
@@ -194,7 +194,7 @@ kernel_exact() {
         done
     done
     mapfile -t there < <(printf '%s\n' "${there[@]}" | sort -uV)
-    kernel_unusable "kernel '$spec' is not in the archive. Of ${spec%.*} it has ${there[*]:-nothing}."
+    kernel_unusable "kernel '$spec' is not in the archive, or without its headers. Of ${spec%.*} it has ${there[*]:-nothing}."
 }
 
 # A .deb needs headers of the same release: next to it (as "make bindeb-pkg" leaves them), else from the archive.
