@@ -8,7 +8,7 @@ import html
 import re
 
 import timeline
-from matrix import CELL, CONTROLS, COUNTED, Matrix, split, words
+from matrix import CELL, CONTROLS, COUNTED, SHOWN, Matrix, split, words
 
 WORDS = {"ok": "kept", "xfail": "lost, as expected of it", "fail": "failed", "skip": "skipped"}
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -52,8 +52,8 @@ def text(value):
 def cell(verdict, target=None):
     kind = verdict or "none"
     if target is None:
-        return f'<span class="{kind}">{CELL[verdict]}</span>'
-    return f'<a class="{kind}" href="#{text(target)}">{CELL[verdict]}</a>'
+        return f'<span class="{kind}">{SHOWN[verdict]}</span>'
+    return f'<a class="{kind}" href="#{text(target)}">{SHOWN[verdict]}</a>'
 
 
 class Report:
@@ -61,7 +61,7 @@ class Report:
         self.timelines = timelines      # (kernel, case name) -> timeline
         self.summary = summary
         self.kernels = summary["kernels"]
-        self.matrix = Matrix(summary["cases"], self.kernels)
+        self.matrix = Matrix([case for case in summary["cases"] if not case["name"].startswith(COUNTED)], self.kernels)
         self.out = []
         self.anchors = {}               # (split name, kernel) -> anchor of the case; of repeats the worst, as in the cell
         for number, case in enumerate(summary["cases"], 1):
@@ -171,6 +171,13 @@ class Report:
                  '<b class="fail">&nbsp;FAIL&nbsp;</b> a promise was broken, or a control lost nothing. '
                  '<b>.</b> not planned.' + (' <b class="differs">&nbsp;DIFF&nbsp;</b> the kernels differ.'
                                             if len(self.kernels) > 1 else "") + "</p>")
+        counted = {}
+        for case in self.summary["cases"]:
+            if case["name"].startswith(COUNTED):
+                counted.setdefault((split(case["name"])[0], case["kernel"]), []).append(case["verdict"])
+        for (program, kernel), verdicts in counted.items():
+            self.add(f"<p><code>{text(program)}</code> on {text(kernel)}: " +
+                     ", ".join(f"{verdicts.count(verdict)} {CELL[verdict]}" for verdict in CELL if verdict in verdicts) + "</p>")
         if matrix.rows:
             edges = {members[0] for group, members in matrix.groups.items() if group}
             self.add('<div class="wide" tabindex="0"><table class="matrix">', "<thead>")

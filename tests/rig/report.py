@@ -12,7 +12,7 @@ import re
 import sys
 import xml.etree.ElementTree as ElementTree
 
-from matrix import CELL, CONTROLS, COUNTED, Matrix, split, words
+from matrix import CELL, CONTROLS, COUNTED, SHOWN, Matrix, split, words
 from page import again, write_html
 from timeline import Timeline
 
@@ -177,12 +177,12 @@ def table(matrix):
             name = scenario if scenario != last else ""
             last = scenario
             label = f"{name.ljust(width - len(memory) - 1)} {memory}" if memory else name
-            lines.append(line(label, texts(lambda mode: CELL[matrix.cell((scenario, memory, mode))])))
+            lines.append(line(label, texts(lambda mode: SHOWN[matrix.cell((scenario, memory, mode))])))
     if matrix.single:
         if lines:
             lines.append("")
         width = max(len("/".join(filter(None, row))) for row in matrix.single)
-        lines += [f"{'/'.join(filter(None, row)).ljust(width)}  {CELL[matrix.cell((*row, ''))]}" for row in matrix.single]
+        lines += [f"{'/'.join(filter(None, row)).ljust(width)}  {SHOWN[matrix.cell((*row, ''))]}" for row in matrix.single]
     return lines
 
 
@@ -216,7 +216,7 @@ def differences(matrix):
     width = max(map(len, texts))
     lines = [texts[0].ljust(width) + "".join(f"  {kernel:>5}" for kernel in matrix.kernels)]
     for name, text in zip(names, texts[1:]):
-        cells = (CELL[matrix.on(name, kernel)].rjust(max(len(kernel), 5)) for kernel in matrix.kernels)
+        cells = (SHOWN[matrix.on(name, kernel)].rjust(max(len(kernel), 5)) for kernel in matrix.kernels)
         lines.append(text.ljust(width) + "".join(f"  {cell}" for cell in cells))
     return lines + [""]
 
