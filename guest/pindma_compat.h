@@ -9,12 +9,26 @@
 #include <linux/eventfd.h>
 #include <linux/mm.h>
 #include <linux/pci.h>
+#include <linux/pm.h>
 #include <linux/version.h>
 
 /* 6.3: bc292ab00f6c, flags of a vma are set by functions */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
 #define vm_flags_set(vma, flags) ((vma)->vm_flags |= (flags))
 #define vm_flags_clear(vma, flags) ((vma)->vm_flags &= ~(flags))
+#endif
+
+/* 5.17; stable 5.10 has them, too, but what it defines is static */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(5, 17, 0)
+#undef pm_sleep_ptr
+#undef DEFINE_SIMPLE_DEV_PM_OPS
+#define pm_sleep_ptr(ptr) (IS_ENABLED(CONFIG_PM_SLEEP) ? (ptr) : NULL)
+#define DEFINE_SIMPLE_DEV_PM_OPS(name, sleep, wake) \
+	const struct dev_pm_ops name = { \
+		.suspend = sleep, .resume = wake, \
+		.freeze = sleep, .thaw = wake, \
+		.poweroff = sleep, .restore = wake, \
+	}
 #endif
 
 /* It was called PCI_IRQ_LEGACY before. */

@@ -46,20 +46,31 @@ void pindma_dev_reset(struct pindma_dev *pd)
 }
 
 /*
- * The device does not answer. A reset makes unpinning safe; it also ends the
- * ops of all files, which fail from now on.
+ * Stop the device, which makes unpinning safe, and end the ops of all files.
+ * Their system calls fail from now on.
  */
-void pindma_dev_fail(struct pindma_dev *pd, const char *why)
+void pindma_dev_halt(struct pindma_dev *pd)
 {
 	int i;
 
-	dev_err(&pd->pdev->dev, "%s: reset, rebind the driver to go on\n", why);
 	pindma_dev_reset(pd);
-	/* Whoever sees this may unpin, so it comes after the reset. */
-	smp_store_release(&pd->failed, true);
+	/*
+	 * Whoever sees this may unpin, so it comes after the reset: cmpxchg()
+	 * is a barrier. Whoever has done more than this wins.
+	 */
+	cmpxchg(&pd->state, PINDMA_UP, PINDMA_FAILED);
 	for (i = 0; i < PINDMA_NUM_QUEUES; i++)
 		pindma_queue_flush(&pd->queues[i]);
 	wake_up_all(&pd->dead_wait);
+}
+
+/* The device does not answer. */
+void pindma_dev_fail(struct pindma_dev *pd, const char *why)
+{
+	dev_err(&pd->pdev->dev,
+		"%s: halted; reset it (sysfs) or rebind the driver to go on\n",
+		why);
+	pindma_dev_halt(pd);
 }
 
 /*
@@ -68,10 +79,21 @@ void pindma_dev_fail(struct pindma_dev *pd, const char *why)
  */
 int pindma_dev_status(struct pindma_dev *pd)
 {
-	if (READ_ONCE(pd->gone))
+	/* Pairs with pindma_dev_halt(): the reset comes before this is seen. */
+	switch (smp_load_acquire(&pd->state)) {
+	case PINDMA_UP:
+		return 0;
+	case PINDMA_GONE:
 		return -ENODEV;
-	/* Pairs with pindma_dev_fail(): the reset comes before this is seen. */
-	return smp_load_acquire(&pd->failed) ? -EIO : 0;
+	default:
+		return -EIO;
+	}
+}
+
+/* Is there something to be told? With gone_sem. */
+bool pindma_dev_reachable(struct pindma_dev *pd)
+{
+	return READ_ONCE(pd->state) < PINDMA_AWAY;
 }
 
 /* A 64-bit register. The device may be counting it up meanwhile. */
@@ -261,6 +283,8 @@ static int pindma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 			      pd->misc.name);
 		goto err_queues;
 	}
+	/* For pindma_slot_reset() */
+	pci_save_state(pdev);
 	if (num_possible_cpus() == 1)
 		dev_warn(&pdev->dev,
 			 "one CPU: QEMU's TCG may lose concurrent atomics, use -smp 2\n");
@@ -292,7 +316,7 @@ static void pindma_remove(struct pci_dev *pdev)
 	 * it DMA. Whoever gets gone_sem next may unpin.
 	 */
 	down_write(&pd->gone_sem);
-	WRITE_ONCE(pd->gone, true);
+	WRITE_ONCE(pd->state, PINDMA_GONE);
 	pindma_dev_reset(pd);
 	up_write(&pd->gone_sem);
 	pindma_free_queues(pd);
@@ -321,6 +345,8 @@ static struct pci_driver pindma_driver = {
 	.id_table	= pindma_pci_ids,
 	.probe		= pindma_probe,
 	.remove		= pindma_remove,
+	.err_handler	= &pindma_error_handlers,
+	.driver.pm	= pm_sleep_ptr(&pindma_pm_ops),
 };
 module_pci_driver(pindma_driver);
 

@@ -3,6 +3,7 @@
  * pindma driver: what its files share
  *
  *	pindma_drv.c	the PCI device: probe, remove, registers
+ *	pindma_reset.c	what stops the device for a while: resets, errors, sleep
  *	pindma_irq.c	interrupts: MSI-X, MSI or INTx
  *	pindma_queue.c	ops: submission, completion, admin commands
  *	pindma_mr.c	memory regions: pin, map, register, and back
@@ -72,6 +73,14 @@ struct pindma_queue {
 	unsigned int num_free;
 };
 
+/* Those behind PINDMA_UP have in common that the device was reset. */
+enum pindma_state {
+	PINDMA_UP,
+	PINDMA_FAILED,	/* it did not answer to a command */
+	PINDMA_AWAY,	/* others reset it, or it sleeps: hands off its registers */
+	PINDMA_GONE,	/* removed, for good */
+};
+
 struct pindma_dev {
 	struct kref ref;		/* one for probe, one for each open file */
 	struct pci_dev *pdev;
@@ -92,13 +101,13 @@ struct pindma_dev {
 	struct mutex userq_lock;	/* userq of all queues */
 
 	/*
-	 * Read: for the time of a system call. Written: by remove, so that
-	 * afterwards nobody touches the hardware.
+	 * Read: for the time of a system call. Written: by whoever takes the
+	 * device away, so that afterwards nobody touches the hardware, or brings
+	 * it back.
 	 */
 	struct rw_semaphore gone_sem;
-	bool gone;
-	bool failed;			/* reset after a time-out */
-	wait_queue_head_t dead_wait;	/* gone or failed: no op will come back */
+	enum pindma_state state;	/* behind PINDMA_UP no op will come back */
+	wait_queue_head_t dead_wait;	/* for that */
 
 	struct mutex ctx_lock;
 	struct xarray ctxs;		/* open files, by protection domain */
@@ -148,10 +157,16 @@ struct pindma_mr {
 /* pindma_drv.c */
 void pindma_dev_put(struct pindma_dev *pd);
 void pindma_dev_reset(struct pindma_dev *pd);
+void pindma_dev_halt(struct pindma_dev *pd);
 void pindma_dev_fail(struct pindma_dev *pd, const char *why);
 int pindma_dev_status(struct pindma_dev *pd);
+bool pindma_dev_reachable(struct pindma_dev *pd);
 u64 pindma_dev_read64(struct pindma_dev *pd, u32 reg);
 void pindma_dev_write64(struct pindma_dev *pd, u32 reg, u64 value);
+
+/* pindma_reset.c */
+extern const struct pci_error_handlers pindma_error_handlers;
+extern const struct dev_pm_ops pindma_pm_ops;
 
 /* pindma_irq.c */
 int pindma_irq_init(struct pindma_dev *pd);
@@ -165,6 +180,7 @@ void pindma_queue_enable(struct pindma_queue *q, dma_addr_t sq, dma_addr_t cq,
 void pindma_queue_disable(struct pindma_queue *q);
 int pindma_queue_give(struct pindma_queue *q, struct pindma_userq *userq);
 void pindma_queue_take_back(struct pindma_queue *q);
+void pindma_queue_restart(struct pindma_queue *q);
 void pindma_queue_flush(struct pindma_queue *q);
 void pindma_queue_scan(struct pindma_queue *q);
 int pindma_queue_post(struct pindma_queue *q, struct pindma_ctx *ctx,
@@ -177,6 +193,7 @@ int pindma_queue_admin(struct pindma_dev *pd, struct pindma_sqe *sqe);
 struct pindma_mr *pindma_mr_create(struct pindma_dev *pd, u32 domain,
 				   const struct pindma_reg_mr *arg);
 void pindma_mr_destroy(struct pindma_mr *mr);
+int pindma_mr_register(struct pindma_mr *mr);
 void pindma_mr_page_info(struct pindma_mr *mr, unsigned long n,
 			 struct pindma_page *info);
 
@@ -185,6 +202,8 @@ int pindma_userq_create(struct pindma_ctx *ctx,
 			struct pindma_create_queue *arg);
 int pindma_userq_destroy(struct pindma_ctx *ctx, u32 channel);
 void pindma_userq_release(struct pindma_ctx *ctx);
+void pindma_userq_cut_off(struct pindma_dev *pd);
+bool pindma_userq_is_cut_off(struct pindma_ctx *ctx);
 void pindma_userq_interrupt(struct pindma_userq *uq);
 bool pindma_userq_readable(struct pindma_ctx *ctx);
 int pindma_userq_mmap(struct pindma_ctx *ctx, struct vm_area_struct *vma);

@@ -133,8 +133,11 @@ static void pindma_mr_unmap(struct pindma_mr *mr)
 	sg_free_table(&mr->sgt);
 }
 
-/* Tell the device. It copies the list of pages, so that is freed at once. */
-static int pindma_mr_register(struct pindma_mr *mr)
+/*
+ * Tell the device, for the first time or again after a reset. It copies the list
+ * of pages, so that is freed at once.
+ */
+int pindma_mr_register(struct pindma_mr *mr)
 {
 	struct device *dev = &mr->pd->pdev->dev;
 	size_t size = mr->npages * sizeof(__le64);
@@ -269,8 +272,10 @@ err_free:
 void pindma_mr_destroy(struct pindma_mr *mr)
 {
 	pindma_mr_deregister(mr);
-	pindma_queue_mark(&mr->pd->queues[PINDMA_QUEUE_ADMIN],
-			  PINDMA_MARK_UNPIN | mr->key);
+	/* Remove comes here while the registers are still mapped. */
+	if (READ_ONCE(mr->pd->state) != PINDMA_AWAY)
+		pindma_queue_mark(&mr->pd->queues[PINDMA_QUEUE_ADMIN],
+				  PINDMA_MARK_UNPIN | mr->key);
 	pindma_mr_unmap(mr);
 	pindma_mr_unpin(mr);
 	pindma_mr_uncharge(mr);

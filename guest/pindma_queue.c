@@ -89,20 +89,35 @@ int pindma_queue_give(struct pindma_queue *q, struct pindma_userq *userq)
 	return ret;
 }
 
+/* The driver's own rings, from the beginning */
+static void pindma_queue_begin(struct pindma_queue *q)
+{
+	lockdep_assert_held(&q->lock);
+	/* What is left there has the phase of what is to come. */
+	memset(q->cq, 0, PINDMA_ENTRIES * sizeof(*q->cq));
+	q->sq_tail = 0;
+	q->cq_head = 0;
+	q->phase = 1;
+	pindma_queue_enable(q, q->sq_dma, q->cq_dma, PINDMA_ENTRIES, 0);
+}
+
 /* The channel is disabled, and becomes again one that all files share. */
 void pindma_queue_take_back(struct pindma_queue *q)
 {
 	spin_lock_irq(&q->lock);
-	/* Once it is gone its rings are, or will be, freed. */
-	if (!READ_ONCE(q->pd->gone)) {
-		/* What is left there has the phase of what is to come. */
-		memset(q->cq, 0, PINDMA_ENTRIES * sizeof(*q->cq));
-		q->sq_tail = 0;
-		q->cq_head = 0;
-		q->phase = 1;
-		pindma_queue_enable(q, q->sq_dma, q->cq_dma, PINDMA_ENTRIES, 0);
-	}
+	/* Else it begins when the device is back, or was freed. */
+	if (pindma_dev_reachable(q->pd))
+		pindma_queue_begin(q);
 	q->userq = NULL;
+	spin_unlock_irq(&q->lock);
+}
+
+/* The device was reset, and the queue flushed. What a file has stays as it is. */
+void pindma_queue_restart(struct pindma_queue *q)
+{
+	spin_lock_irq(&q->lock);
+	if (!q->userq)
+		pindma_queue_begin(q);
 	spin_unlock_irq(&q->lock);
 }
 
@@ -231,7 +246,7 @@ int pindma_queue_post(struct pindma_queue *q, struct pindma_ctx *ctx,
 	spin_lock_irq(&q->lock);
 	room = min(room, q->num_free);
 	/* The flush comes after this is set, and takes the lock. */
-	if (READ_ONCE(q->pd->failed))
+	if (READ_ONCE(q->pd->state) != PINDMA_UP)
 		ret = -EIO;
 	else if (q->userq)
 		ret = -EBUSY;
@@ -409,7 +424,7 @@ int pindma_queue_admin(struct pindma_dev *pd, struct pindma_sqe *sqe)
 	mutex_lock(&pd->admin_lock);
 	reinit_completion(&pd->admin_done);
 	spin_lock_irq(&q->lock);
-	if (READ_ONCE(pd->failed)) {
+	if (READ_ONCE(pd->state) != PINDMA_UP) {
 		ret = -EIO;
 	} else {
 		pindma_queue_push(q, NULL, 0, sqe);

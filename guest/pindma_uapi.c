@@ -394,6 +394,8 @@ static __poll_t pindma_poll(struct file *file, poll_table *wait)
 		events |= EPOLLIN | EPOLLRDNORM;
 	if (pindma_dev_status(ctx->pd))
 		events |= EPOLLERR | EPOLLHUP;
+	if (pindma_userq_is_cut_off(ctx))
+		events |= EPOLLERR;
 	return events;
 }
 

@@ -38,6 +38,7 @@ struct pindma_userq {
 	void *rings;		/* sqes, cqes, and the process's word */
 	dma_addr_t dma;
 	u32 cq, head, size;	/* offsets, each of a page; and their end */
+	bool cut_off;		/* by a reset of the device */
 	unsigned long pfns[];	/* of the rings */
 };
 
@@ -175,8 +176,8 @@ static void pindma_userq_end(struct pindma_userq *uq)
 	struct pindma_ctx *ctx = uq->ctx;
 
 	lockdep_assert_held(&ctx->pd->userq_lock);
-	/* When it is gone it was reset, and has forgotten the rings. */
-	if (!READ_ONCE(ctx->pd->gone))
+	/* Else it was reset, and has forgotten the rings. */
+	if (pindma_dev_reachable(ctx->pd))
 		pindma_queue_disable(uq->q);
 	unmap_mapping_range(ctx->mapping, pindma_userq_offset(uq),
 			    BIT(PINDMA_MMAP_SHIFT), 1);
@@ -217,6 +218,22 @@ void pindma_userq_release(struct pindma_ctx *ctx)
 		if (uq && uq->ctx == ctx)
 			pindma_userq_end(uq);
 	}
+	mutex_unlock(&pd->userq_lock);
+}
+
+/*
+ * The device was reset: it has forgotten where in the rings it was, which only the
+ * process knows besides. So they stay as they are, and have no device any more:
+ * a store to the doorbells goes nowhere.
+ */
+void pindma_userq_cut_off(struct pindma_dev *pd)
+{
+	int nr;
+
+	mutex_lock(&pd->userq_lock);
+	for (nr = PINDMA_QUEUE_IO; nr < PINDMA_NUM_QUEUES; nr++)
+		if (pd->queues[nr].userq)
+			WRITE_ONCE(pd->queues[nr].userq->cut_off, true);
 	mutex_unlock(&pd->userq_lock);
 }
 
@@ -266,6 +283,25 @@ bool pindma_userq_readable(struct pindma_ctx *ctx)
 		spin_unlock_irq(&q->lock);
 	}
 	return readable;
+}
+
+/* For poll(), too: has the file a queue on which nothing will come any more? */
+bool pindma_userq_is_cut_off(struct pindma_ctx *ctx)
+{
+	struct pindma_queue *q;
+	bool cut_off = false;
+	int nr;
+
+	if (!atomic_read(&ctx->num_userqs))
+		return false;
+	for (nr = PINDMA_QUEUE_IO; nr < PINDMA_NUM_QUEUES && !cut_off; nr++) {
+		q = &ctx->pd->queues[nr];
+		spin_lock_irq(&q->lock);
+		cut_off = q->userq && q->userq->ctx == ctx &&
+			  READ_ONCE(q->userq->cut_off);
+		spin_unlock_irq(&q->lock);
+	}
+	return cut_off;
 }
 
 /* ------------------------------------------------------------------ mappings */

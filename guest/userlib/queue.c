@@ -289,10 +289,12 @@ int pindma_queue_wait(struct pindma_queue *queue,
 		if (pfd.revents & POLLERR) {
 			struct pindma_info info;
 
-			/* Why? Until the device is gone the rings are there. */
+			/*
+			 * Why? Until the device is gone the rings are there. If
+			 * it is back, it has forgotten the handle's queues.
+			 */
 			ret = pindma_get_info(queue->handle, &info);
-			if (ret)
-				return ret;
+			return ret ? ret : -EIO;
 		}
 		/* It may have been news of another queue: wait for the rest. */
 		if (timeout_ms >= 0) {

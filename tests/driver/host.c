@@ -8,8 +8,10 @@
  * before it (unplug); let pindma_can_dma() not ask whether the VM runs (pause,
  * migrate_load); leave journal_seq out of the vmstate (migrate); leave FLR out of
  * pindma_config_write() (function_reset) or the call of pindma_reset() out of
- * pindma_device_reset() (bus_reset, function_reset); do not write the slot's
- * control word (surprise); arm no fault in host.py (host_fault), or compare there
+ * pindma_device_reset() (bus_reset, function_reset); drop pindma_error_handlers, or
+ * pindma_restart_mrs(), or pindma_userq_cut_off() (the resets, aer_fatal), or the
+ * pci_restore_state() (aer_fatal); do not write the slot's control word
+ * (surprise); arm no fault in host.py (host_fault), or compare there
  * with re.match() (host_refuses).
  */
 #include <dirent.h>
@@ -33,6 +35,7 @@
 /* A slot's button may be pressed again for 5 s before anything happens. */
 #define UNPLUG_MS	30000
 #define PLUG_MS		20000
+#define BACK_MS		10000
 
 static bool read_line(const char *path, char *line, size_t size)
 {
@@ -378,19 +381,65 @@ static bool write_to(const char *dir, const char *file, const char *text)
 	return ok;
 }
 
+/* Until the device is back from whatever it was */
+static void wait_until_back(struct test *t)
+{
+	struct pindma_info info;
+	unsigned int ms = BACK_MS;
+
+	while (pindma_get_info(t->dev, &info) == -EIO && --ms)
+		usleep(1000);
+	CHECK(t, ms);
+}
+
 /*
- * Somebody resets the device under the driver, which has no reset_prepare(): it
- * finds out when the device does not answer, and fails its files.
+ * The device was away, and the hammer with it: its end can be fetched, the mr has
+ * stayed pinned and works as before, no page of it was accessed in between.
  */
-static void reset(struct test *t, const char *method)
+static void came_back(struct test *t, uint64_t hammer)
 {
 	struct pindma_completion c;
-	char dir[512], name[256];
-	int dereg, post;
-	bool done, stopped, unpinned, aborted;
-	struct pindma_op nop = { .opcode = PINDMA_OP_NOP };
-	uint64_t hammer = hammer_at_work(t, 0);
 
+	CHECK(t, pindma_wait(t->dev, &c, 1, 1000) == 1);
+	CHECK(t, c.user_data == hammer && c.status == PINDMA_ST_ABORTED);
+	wait_until_back(t);
+	CHECK(t, !stamps_go_on(t, 50));
+	CHECK(t, kernel_pinned_pages() == pinned_before + NR_PAGES);
+	hammer = test_start_hammer(t, 0);
+	CHECK(t, stamps_go_on(t, 5000));
+	test_stop_hammer(t, hammer);
+	CHECK(t, !pindma_dereg_mr(t->dev, t->mr));
+	CHECK(t, kernel_pinned_pages() == pinned_before);
+	test_check_unpinned(t, t->mr);
+}
+
+/* A queue of the file's own is cut off by a reset; the next one works. */
+static void check_cut_off(struct test *t, struct pindma_queue *queue)
+{
+	struct pollfd pfd = { .fd = pindma_fd(t->dev) };
+	struct pindma_op nop = { .opcode = PINDMA_OP_NOP };
+	struct pindma_completion c;
+
+	CHECK(t, pindma_queue_post(queue, &nop, 1) == 1);
+	CHECK(t, pindma_queue_wait(queue, &c, 1, 1000) == -EIO);
+	CHECK(t, poll(&pfd, 1, 0) == 1 && pfd.revents == POLLERR);
+	pindma_queue_destroy(queue);
+	CHECK(t, !poll(&pfd, 1, 0));
+	CHECK(t, !pindma_queue_create(t->dev, 16, &queue));
+	CHECK(t, pindma_queue_post(queue, &nop, 1) == 1);
+	CHECK(t, pindma_queue_wait(queue, &c, 1, 5000) == 1);
+	pindma_queue_destroy(queue);
+}
+
+/* Somebody resets the device under the driver. */
+static void reset(struct test *t, const char *method)
+{
+	char dir[512], name[256];
+	uint64_t hammer = hammer_at_work(t, 0);
+	struct pindma_queue *queue;
+	bool done;
+
+	CHECK(t, !pindma_queue_create(t->dev, 16, &queue));
 	find_device(t, name);
 	snprintf(dir, sizeof(dir), "/sys/bus/pci/devices/%s", name);
 	if (!write_to(dir, "reset_method", method)) {
@@ -398,26 +447,11 @@ static void reset(struct test *t, const char *method)
 		test_skip(t, "this kernel cannot reset by '%s' alone", method);
 	}
 	done = write_to(dir, "reset", "1");
-	stopped = !stamps_go_on(t, 50);
-	dereg = pindma_dereg_mr(t->dev, t->mr);
-	unpinned = kernel_pinned_pages() == pinned_before;
-	post = pindma_post(t->dev, &nop, 1);
-	aborted = pindma_wait(t->dev, &c, 1, 1000) == 1 &&
-		  c.user_data == hammer && c.status == PINDMA_ST_ABORTED;
-	pindma_close(t->dev);
-	t->dev = NULL;
 	/* All of them, in the order that is the default */
 	write_to(dir, "reset_method", "default");
-	unbind_device(t, name);
-	bind_device(t, name);
-	works_again(t);
-	test_note(t, "after the reset: dereg_mr %d, post %d", dereg, post);
 	CHECK(t, done);
-	CHECK(t, stopped);
-	CHECK(t, !dereg);
-	CHECK(t, unpinned);
-	CHECK(t, aborted);
-	CHECK(t, post == -EIO);
+	check_cut_off(t, queue);
+	came_back(t, hammer);
 	test_kept(t);
 }
 
@@ -485,6 +519,24 @@ static void aer_correctable(struct test *t)
 static void aer_nonfatal(struct test *t)
 {
 	aer(t, "nonfatal", "severity=Uncorrect");
+}
+
+/* The kernel resets the link, and tells the driver before and afterwards. */
+static void aer_fatal(struct test *t)
+{
+	uint64_t hammer;
+
+	close(open_port(t));
+	test_open(t);
+	report_errors(t);
+	pindma_close(t->dev);
+	hammer = hammer_at_work(t, AER_RATE);
+	watch_kernel_log(t);
+	ask_host(t, "aer fatal");
+	CHECK(t, kernel_says(t, "PCIe Bus Error", "Fatal", 5));
+	came_back(t, hammer);
+	CHECK(t, kernel_says(t, "device recovery", "successful", 5));
+	test_kept(t);
 }
 
 /* A guest that wants more than it may have: the host does nothing, and goes on. */
@@ -648,12 +700,12 @@ const struct scenario driver_host_scenarios[] = {
 		.run = surprise,
 	}, {
 		.name = "driver.function_reset",
-		.promise = "a function level reset stops a hammer; its user hears of it at the latest with the next command",
+		.promise = "a function level reset ends a hammer; its user hears of it at once, mrs stay and work again",
 		.flags = SCENARIO_SLOW,
 		.run = function_reset,
 	}, {
 		.name = "driver.bus_reset",
-		.promise = "a reset of the bus stops a hammer; its user hears of it at the latest with the next command",
+		.promise = "a reset of the bus ends a hammer; its user hears of it at once, mrs stay and work again",
 		.flags = SCENARIO_SLOW,
 		.run = bus_reset,
 	}, {
@@ -691,6 +743,11 @@ const struct scenario driver_host_scenarios[] = {
 		.promise = "an uncorrectable error that is not fatal is logged, and the device goes on",
 		.flags = SCENARIO_SLOW,
 		.run = aer_nonfatal,
+	}, {
+		.name = "driver.aer_fatal",
+		.promise = "after a fatal error the link is reset; ops end, mrs stay and work again",
+		.flags = SCENARIO_SLOW,
+		.run = aer_fatal,
 	},
 	{ }
 };

@@ -2,10 +2,11 @@
 /*
  * The hardware goes away, or is held up, while it writes. To see it red: leave
  * out the reset in pindma_remove(), or the test of bus mastering in
- * pindma-dma.c.
+ * pindma-dma.c; or leave a device that failed alone in pindma_restart() (heal).
  */
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -158,6 +159,32 @@ static void no_answer(struct test *t)
 	test_kept(t);
 }
 
+/* The same device, which is then reset by sysfs: all files can go on. */
+static void heal(struct test *t)
+{
+	struct pindma_info info;
+	char path[512];
+	uint32_t mr;
+
+	test_alloc(t);
+	test_open(t);
+	CHECK(t, !pindma_reg_mr(t->dev, t->buf, PAGE_SIZE, PINDMA_PIN_PIN, 0,
+				&mr));
+	CHECK(t, !pindma_reg_mr(t->dev, t->mem, NR_PAGES * PAGE_SIZE,
+				PINDMA_PIN_PIN, 0, &t->mr));
+	snprintf(path, sizeof(path), "%s/reset", device_dir(t));
+	set_bus_master(t, false);
+	CHECK(t, !pindma_dereg_mr(t->dev, mr));
+	CHECK(t, pindma_get_info(t->dev, &info) == -EIO);
+	CHECK(t, !kernel_set(path, "1"));
+	CHECK(t, !pindma_get_info(t->dev, &info));
+	test_run_ok(t, (struct pindma_op){
+		.opcode = PINDMA_OP_WRITE, .mode = PINDMA_WRITE_IMMEDIATE,
+		.mr = t->mr, .len = 8, .value = 7 });
+	CHECK(t, *(volatile uint64_t *)t->mem == 7);
+	test_kept(t);
+}
+
 const struct scenario driver_removal_scenarios[] = {
 	{
 		.name = "driver.bus_master",
@@ -168,6 +195,11 @@ const struct scenario driver_removal_scenarios[] = {
 		.promise = "a device that does not answer is reset before the pages are unpinned, and all its users hear of it",
 		.flags = SCENARIO_SLOW,
 		.run = no_answer,
+	}, {
+		.name = "driver.heal",
+		.promise = "a device that did not answer works again once it was reset by sysfs, with the mrs of all files",
+		.flags = SCENARIO_SLOW,
+		.run = heal,
 	}, {
 		.name = "driver.unbind",
 		.promise = "unbinding the driver under a hammer stops the device before the pages are unpinned",

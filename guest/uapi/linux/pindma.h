@@ -10,8 +10,19 @@
  *
  * Ops go to one of several channels, which all files share and which work
  * independently of each other; PINDMA_IOC_CREATE_QUEUE makes one of them the
- * file's own. Channel n is queue PINDMA_QUEUE_IO + n of the device. Each file is a protection domain of its own: an op that names, in
- * whatever way, an mr of another file ends with PINDMA_ST_BAD_KEY.
+ * file's own. Channel n is queue PINDMA_QUEUE_IO + n of the device. Each file is a
+ * protection domain of its own: an op that names, in whatever way, an mr of
+ * another file ends with PINDMA_ST_BAD_KEY.
+ *
+ * The device may be taken away for a while: somebody resets it (by sysfs: function
+ * level, or its bus), PCI Express reports a fatal error, the machine sleeps. For
+ * all files it is then the same. What was on its way ends with PINDMA_ST_ABORTED,
+ * hammers and ops that wait, too, and is not begun again. mrs stay: their pages are
+ * pinned and charged all the time, the device does not access them meanwhile, and
+ * afterwards knows them by the same names. As long as it lasts, poll() says POLLERR
+ * and system calls fail with EIO, but for REAP, and close(), which unpins as ever.
+ * Only queues of a file's own are lost, see PINDMA_IOC_CREATE_QUEUE. An error that
+ * is not fatal ends nothing: it hit an op, or none, whose completion tells.
  *
  * Opcodes, modes, flags and status codes are those of the device, see
  * <hw/misc/pindma_regs.h>.
@@ -24,8 +35,8 @@
  *   EFAULT  a pointer that cannot be read or written
  *   ENOENT  no mr of this name in this file
  *   EPERM   a capability is needed
- *   EIO     the device did not answer in time and was reset; no file can use it
- *           until the driver is bound anew
+ *   EIO     the device is away for a while; or it did not answer in time, and no
+ *           file can use it until somebody resets it, or binds the driver anew
  *   ENODEV  the device is gone
  *   ENOTTY  not an ioctl of this driver
  */
@@ -413,8 +424,10 @@ struct pindma_fault {
  * Mappings must be MAP_SHARED. A child does not inherit them, but can mmap() the
  * file that it has inherited. They keep the file open. When the queue is
  * destroyed, or the device is gone, an access to what was mapped is a SIGBUS, as
- * beyond the end of a file that has been truncated. When the device had to be
- * reset (EIO, and POLLERR) it does not answer to doorbells any more.
+ * beyond the end of a file that has been truncated. When the device was reset, by
+ * whomever, the queue is cut off: the mappings stay, what was on its way ends
+ * without a cqe, doorbells are not answered any more, and poll() says POLLERR until
+ * the queue is destroyed.
  *
  * The queue goes with the file, or by PINDMA_IOC_DESTROY_QUEUE: ops that are on
  * their way end without a cqe. A few channels are never given away, so that all

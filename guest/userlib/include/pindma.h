@@ -216,7 +216,8 @@ int pindma_queue_reap(struct pindma_queue *queue,
  * Sleeps in poll(2) if there is none. The file descriptor of the handle tells of
  * all its queues, and of completions for pindma_reap(): use a handle for each
  * queue that is waited for. Returns how many there were, at least 1, or
- * -ETIMEDOUT, -EINTR, -EINVAL; -EIO or -ENODEV if the device is dead or gone.
+ * -ETIMEDOUT, -EINTR, -EINVAL; -EIO or -ENODEV if the device is dead or gone, or
+ * was reset: then destroy the handle's queues, and create new ones.
  */
 int pindma_queue_wait(struct pindma_queue *queue,
 		      struct pindma_completion *completions, unsigned int nr,
