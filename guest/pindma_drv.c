@@ -20,6 +20,9 @@
 #include "pindma_compat.h"
 #include "pindma_drv.h"
 
+#define CREATE_TRACE_POINTS
+#include "pindma_trace.h"
+
 static DEFINE_IDA(pindma_ids);
 
 static void pindma_dev_free(struct kref *ref)

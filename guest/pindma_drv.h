@@ -9,6 +9,7 @@
  *	pindma_mr.c	memory regions: pin, map, register, and back
  *	pindma_userq.c	queues that are mapped into a process
  *	pindma_uapi.c	the character device
+ *	pindma_trace.h	tracepoints
  *
  * Locks, outermost first: gone_sem, ctx_lock, mr_lock, admin_lock; post_lock and
  * reap_lock of a file; the lock of a queue, the lock of a file. userq_lock is

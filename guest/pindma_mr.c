@@ -15,6 +15,7 @@
 
 #include "pindma_compat.h"
 #include "pindma_drv.h"
+#include "pindma_trace.h"
 
 /* Pages that are pinned at a time: what a page full of pointers can hold */
 #define PINDMA_PIN_BATCH	(PAGE_SIZE / sizeof(struct page *))
@@ -67,6 +68,7 @@ static void pindma_mr_unpin(struct pindma_mr *mr)
 	bool dirty = !(mr->flags & (PINDMA_MR_READONLY | PINDMA_MR_NODIRTY));
 	unsigned long i;
 
+	trace_pindma_unpin(mr);
 	if (mr->pin_mode != PINDMA_PIN_GET) {
 		unpin_user_pages_dirty_lock(mr->pages, mr->npinned, dirty);
 	} else {
@@ -100,6 +102,7 @@ static int pindma_mr_pin(struct pindma_mr *mr)
 		}
 		mr->npinned += n;
 	}
+	trace_pindma_pin(mr);
 	return 0;
 
 err_unpin:
@@ -124,6 +127,8 @@ static int pindma_mr_map(struct pindma_mr *mr)
 	ret = dma_map_sgtable(&mr->pd->pdev->dev, &mr->sgt, mr->dir, 0);
 	if (ret)
 		sg_free_table(&mr->sgt);
+	else
+		trace_pindma_map(mr);
 	return ret;
 }
 
@@ -167,6 +172,8 @@ int pindma_mr_register(struct pindma_mr *mr)
 	ret = WARN_ON(n != mr->npages) ? -EIO :
 					 pindma_queue_admin(mr->pd, &sqe);
 	dma_free_coherent(dev, size, list, list_dma);
+	if (!ret)
+		trace_pindma_register(mr);
 	return ret;
 }
 

@@ -9,6 +9,7 @@
 
 #include "pindma_compat.h"
 #include "pindma_drv.h"
+#include "pindma_trace.h"
 
 /*
  * How long an admin command may take, in tries. The device needs microseconds;
@@ -154,6 +155,7 @@ static void pindma_queue_push(struct pindma_queue *q, struct pindma_ctx *ctx,
 	sqe->tag = cpu_to_le64(q->reqs[slot].tag);
 	q->sq[q->sq_tail] = *sqe;
 	q->sq_tail = (q->sq_tail + 1) % PINDMA_ENTRIES;
+	trace_pindma_submit(q, sqe);
 }
 
 static void pindma_queue_ring(struct pindma_queue *q)
@@ -297,6 +299,7 @@ static void pindma_queue_finish(struct pindma_queue *q, unsigned int slot,
 	struct pindma_ctx *ctx = req->ctx;
 
 	lockdep_assert_held(&q->lock);
+	trace_pindma_complete(q, req->tag, status, result);
 	if (q->nr == PINDMA_QUEUE_ADMIN) {
 		q->pd->admin_status = status;
 		complete(&q->pd->admin_done);
