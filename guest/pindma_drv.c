@@ -56,6 +56,7 @@ void pindma_dev_halt(struct pindma_dev *pd)
 {
 	int i;
 
+	atomic_inc(&pd->resets);
 	pindma_dev_reset(pd);
 	/*
 	 * Whoever sees this may unpin, so it comes after the reset: cmpxchg()
@@ -288,6 +289,7 @@ static int pindma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	}
 	/* For pindma_slot_reset() */
 	pci_save_state(pdev);
+	pindma_debugfs_add(pd);
 	if (num_possible_cpus() == 1)
 		dev_warn(&pdev->dev,
 			 "one CPU: QEMU's TCG may lose concurrent atomics, use -smp 2\n");
@@ -313,6 +315,7 @@ static void pindma_remove(struct pci_dev *pdev)
 	struct pindma_ctx *ctx;
 	unsigned long domain;
 
+	pindma_debugfs_remove(pd);
 	misc_deregister(&pd->misc);
 	/*
 	 * A device that was pulled out does not hear the reset, but neither does
@@ -351,7 +354,25 @@ static struct pci_driver pindma_driver = {
 	.err_handler	= &pindma_error_handlers,
 	.driver.pm	= pm_sleep_ptr(&pindma_pm_ops),
 };
-module_pci_driver(pindma_driver);
+
+static int __init pindma_init(void)
+{
+	int ret;
+
+	pindma_debugfs_init();
+	ret = pci_register_driver(&pindma_driver);
+	if (ret)
+		pindma_debugfs_exit();
+	return ret;
+}
+module_init(pindma_init);
+
+static void __exit pindma_exit(void)
+{
+	pci_unregister_driver(&pindma_driver);
+	pindma_debugfs_exit();
+}
+module_exit(pindma_exit);
 
 MODULE_DESCRIPTION("DMA into pinned user pages, at any time");
 MODULE_LICENSE("GPL");

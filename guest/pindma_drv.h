@@ -10,6 +10,7 @@
  *	pindma_userq.c	queues that are mapped into a process
  *	pindma_uapi.c	the character device
  *	pindma_trace.h	tracepoints
+ *	pindma_debugfs.c	counters
  *
  * Locks, outermost first: gone_sem, ctx_lock, mr_lock, admin_lock; post_lock and
  * reap_lock of a file; the lock of a queue, the lock of a file. userq_lock is
@@ -64,7 +65,7 @@ struct pindma_queue {
 	u32 sq_tail;
 	u32 cq_head;
 	u16 phase;
-	u64 generation;			/* of tags */
+	u64 generation;			/* of tags: how many were posted */
 	/*
 	 * Posted and not completed. There is one less than a ring has slots, so
 	 * neither ring can overflow.
@@ -109,6 +110,12 @@ struct pindma_dev {
 	struct rw_semaphore gone_sem;
 	enum pindma_state state;	/* behind PINDMA_UP no op will come back */
 	wait_queue_head_t dead_wait;	/* for that */
+
+	atomic_t num_mrs;		/* counters, for debugfs alone */
+	atomic_long_t num_pages;
+	atomic_long_t interrupts;
+	atomic_t resets;
+	struct dentry *debugfs;
 
 	struct mutex ctx_lock;
 	struct xarray ctxs;		/* open files, by protection domain */
@@ -208,6 +215,12 @@ bool pindma_userq_is_cut_off(struct pindma_ctx *ctx);
 void pindma_userq_interrupt(struct pindma_userq *uq);
 bool pindma_userq_readable(struct pindma_ctx *ctx);
 int pindma_userq_mmap(struct pindma_ctx *ctx, struct vm_area_struct *vma);
+
+/* pindma_debugfs.c */
+void pindma_debugfs_add(struct pindma_dev *pd);
+void pindma_debugfs_remove(struct pindma_dev *pd);
+void pindma_debugfs_init(void);
+void pindma_debugfs_exit(void);
 
 /* pindma_uapi.c */
 extern const struct file_operations pindma_fops;

@@ -14,7 +14,10 @@
 
 static irqreturn_t pindma_irq_queue(int irq, void *data)
 {
-	pindma_queue_scan(data);
+	struct pindma_queue *q = data;
+
+	atomic_long_inc(&q->pd->interrupts);
+	pindma_queue_scan(q);
 	return IRQ_HANDLED;	/* the vector is ours alone, whatever it meant */
 }
 
@@ -33,6 +36,7 @@ static irqreturn_t pindma_irq_shared(int irq, void *data)
 	 * its bit again. The other way round that bit could be cleared unseen.
 	 */
 	writel(intr, pd->regs + PINDMA_REG_INTR);
+	atomic_long_inc(&pd->interrupts);
 	for_each_set_bit(nr, &news, PINDMA_NUM_QUEUES)
 		pindma_queue_scan(&pd->queues[nr]);
 	return IRQ_HANDLED;

@@ -259,6 +259,8 @@ struct pindma_mr *pindma_mr_create(struct pindma_dev *pd, u32 domain,
 	ret = pindma_mr_register(mr);
 	if (ret)
 		goto err_unmap;
+	atomic_inc(&pd->num_mrs);
+	atomic_long_add(mr->npages, &pd->num_pages);
 	return mr;
 
 err_unmap:
@@ -284,6 +286,8 @@ void pindma_mr_destroy(struct pindma_mr *mr)
 		pindma_queue_mark(&mr->pd->queues[PINDMA_QUEUE_ADMIN],
 				  PINDMA_MARK_UNPIN | mr->key);
 	pindma_mr_unmap(mr);
+	atomic_long_sub(mr->npages, &mr->pd->num_pages);
+	atomic_dec(&mr->pd->num_mrs);
 	pindma_mr_unpin(mr);
 	pindma_mr_uncharge(mr);
 	kvfree(mr->pages);
