@@ -233,6 +233,8 @@ static struct pindma_dev *pindma_dev_alloc(struct pci_dev *pdev)
 	mutex_init(&pd->admin_lock);
 	init_completion(&pd->admin_done);
 	mutex_init(&pd->fault_lock);
+	ratelimit_state_init(&pd->refusals, DEFAULT_RATELIMIT_INTERVAL,
+			     DEFAULT_RATELIMIT_BURST);
 	mutex_init(&pd->userq_lock);
 	mutex_init(&pd->ctx_lock);
 	xa_init_flags(&pd->ctxs, XA_FLAGS_ALLOC1);

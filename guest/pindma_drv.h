@@ -27,6 +27,7 @@
 #include <linux/miscdevice.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/ratelimit.h>
 #include <linux/rwsem.h>
 #include <linux/scatterlist.h>
 #include <linux/spinlock.h>
@@ -99,6 +100,7 @@ struct pindma_dev {
 	struct completion admin_done;
 	u16 admin_status;
 	struct mutex fault_lock;	/* the registers of faults */
+	struct ratelimit_state refusals;
 	struct pindma_queue queues[PINDMA_NUM_QUEUES];
 	struct mutex userq_lock;	/* userq of all queues */
 
@@ -193,6 +195,8 @@ void pindma_queue_flush(struct pindma_queue *q);
 void pindma_queue_scan(struct pindma_queue *q);
 int pindma_queue_post(struct pindma_queue *q, struct pindma_ctx *ctx,
 		      const struct pindma_op *ops, unsigned int nr);
+int pindma_queue_refuse(struct pindma_queue *q, const struct pindma_op *ops,
+			unsigned int nr);
 void pindma_queue_disown(struct pindma_queue *q, struct pindma_ctx *ctx);
 int pindma_queue_mark(struct pindma_queue *q, u64 value);
 int pindma_queue_admin(struct pindma_dev *pd, struct pindma_sqe *sqe);
@@ -223,6 +227,7 @@ void pindma_debugfs_init(void);
 void pindma_debugfs_exit(void);
 
 /* pindma_uapi.c */
+__printf(2, 3) int pindma_refuse(struct pindma_dev *pd, const char *fmt, ...);
 extern const struct file_operations pindma_fops;
 void pindma_ctx_release_mrs(struct pindma_ctx *ctx);
 

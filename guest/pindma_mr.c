@@ -225,7 +225,8 @@ struct pindma_mr *pindma_mr_create(struct pindma_dev *pd, u32 domain,
 
 	if (!arg->len || check_add_overflow(arg->addr, arg->len, &end) ||
 	    end > ULONG_MAX - PAGE_SIZE)
-		return ERR_PTR(-EINVAL);
+		return ERR_PTR(pindma_refuse(pd, "REG_MR: no memory has 0x%llx bytes at 0x%llx",
+					     arg->len, arg->addr));
 	mr = kzalloc(sizeof(*mr), GFP_KERNEL_ACCOUNT);
 	if (!mr)
 		return ERR_PTR(-ENOMEM);

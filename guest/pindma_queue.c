@@ -180,16 +180,20 @@ static u64 pindma_queue_find(struct pindma_queue *q, struct pindma_ctx *ctx,
 	return 0;
 }
 
-static bool pindma_op_ok(const struct pindma_op *op)
+/* What is wrong with an op? NULL: nothing that we could know. */
+static const char *pindma_op_wrong(const struct pindma_op *op)
 {
-	if (op->opcode > PINDMA_OP_CMP_SWAP || op->reserved0 ||
-	    memchr_inv(op->reserved, 0, sizeof(op->reserved)))
-		return false;
+	if (op->opcode > PINDMA_OP_CMP_SWAP)
+		return "it is not an op of a channel";
+	if (op->reserved0 || memchr_inv(op->reserved, 0, sizeof(op->reserved)))
+		return "reserved fields must be 0";
 	/*
 	 * The end of a file ends what uses its mrs, and nothing else. The
 	 * device sees to it that there is an mr of this name.
 	 */
-	return op->mr || !(op->flags & PINDMA_WAITS || op->delay);
+	if (!op->mr && (op->flags & PINDMA_WAITS || op->delay))
+		return "an op that waits needs an mr";
+	return NULL;
 }
 
 static void pindma_queue_push_op(struct pindma_queue *q, struct pindma_ctx *ctx,
@@ -226,10 +230,26 @@ static unsigned int pindma_chain(const struct pindma_op *ops, unsigned int nr)
 {
 	unsigned int n;
 
-	for (n = 0; n < nr && pindma_op_ok(&ops[n]); n++)
+	for (n = 0; n < nr && !pindma_op_wrong(&ops[n]); n++)
 		if (!(ops[n].flags & PINDMA_SQE_LINK))
 			return n + 1;
 	return 0;
+}
+
+/* Say why pindma_queue_post() refused the first of these with EINVAL. */
+int pindma_queue_refuse(struct pindma_queue *q, const struct pindma_op *ops,
+			unsigned int nr)
+{
+	unsigned int n;
+
+	for (n = 0; n < nr; n++)
+		if (pindma_op_wrong(&ops[n]))
+			return pindma_refuse(q->pd, "POST: op %u, opcode 0x%x, flags 0x%x, mr 0x%x: %s",
+					     n, ops[n].opcode, ops[n].flags,
+					     ops[n].mr,
+					     pindma_op_wrong(&ops[n]));
+	return pindma_refuse(q->pd, "POST: a chain does not end within %u ops, of at most %d",
+			     nr, PINDMA_BATCH);
 }
 
 /*

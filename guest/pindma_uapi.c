@@ -16,6 +16,26 @@
 
 #include "pindma_drv.h"
 
+/*
+ * Say which value of a system call is wrong: EINVAL alone leaves whoever writes a
+ * program guessing. Users are not trusted: the log must not grow with what they do.
+ */
+int pindma_refuse(struct pindma_dev *pd, const char *fmt, ...)
+{
+	struct va_format vaf = { .fmt = fmt };
+	va_list args;
+
+	if (!__ratelimit(&pd->refusals))
+		return -EINVAL;
+	va_start(args, fmt);
+	vaf.va = &args;
+	/* Not dev_info(): there is a file for longer than a device. */
+	pr_info("%s: %s[%d]: %pV\n", pd->misc.name, current->comm,
+		task_pid_nr(current), &vaf);
+	va_end(args);
+	return -EINVAL;
+}
+
 static int pindma_ioctl_info(struct pindma_ctx *ctx, void *arg)
 {
 	struct pindma_info *info = arg;
@@ -53,10 +73,16 @@ static int pindma_ioctl_reg_mr(struct pindma_ctx *ctx, void *arg)
 	int ret;
 
 	if (reg->pin_mode < PINDMA_PIN_GET ||
-	    reg->pin_mode > PINDMA_PIN_LONGTERM ||
-	    reg->flags & ~(PINDMA_MR_FAST | PINDMA_MR_READONLY |
-			   PINDMA_MR_NODIRTY) || reg->mr)
-		return -EINVAL;
+	    reg->pin_mode > PINDMA_PIN_LONGTERM)
+		return pindma_refuse(ctx->pd, "REG_MR: pin_mode %u is not known",
+				     reg->pin_mode);
+	if (reg->flags & ~(PINDMA_MR_FAST | PINDMA_MR_READONLY |
+			   PINDMA_MR_NODIRTY))
+		return pindma_refuse(ctx->pd, "REG_MR: flags 0x%x are not all known",
+				     reg->flags);
+	if (reg->mr)
+		return pindma_refuse(ctx->pd, "REG_MR: mr 0x%x must be 0",
+				     reg->mr);
 	mr = pindma_mr_create(ctx->pd, ctx->domain, reg);
 	if (IS_ERR(mr))
 		return PTR_ERR(mr);
@@ -100,7 +126,9 @@ static int pindma_ioctl_post(struct pindma_ctx *ctx, void *arg)
 	int ret = 0;
 
 	if (!q || post->reserved)
-		return -EINVAL;
+		return pindma_refuse(ctx->pd, "POST: channel %u of %d, reserved 0x%x",
+				     post->channel, PINDMA_CHANNELS,
+				     post->reserved);
 	mutex_lock(&ctx->post_lock);
 	while (n < post->nr) {
 		nr = min_t(u32, post->nr - n, PINDMA_BATCH);
@@ -109,6 +137,8 @@ static int pindma_ioctl_post(struct pindma_ctx *ctx, void *arg)
 			break;
 		/* A chain that does not end in this batch begins the next. */
 		ret = pindma_queue_post(q, ctx, ctx->ops, nr);
+		if (ret == -EINVAL && !n)
+			pindma_queue_refuse(q, ctx->ops, nr);
 		if (ret <= 0)
 			break;
 		n += ret;
@@ -195,7 +225,8 @@ static int pindma_ioctl_pages(struct pindma_ctx *ctx, void *arg)
 	if (!mr)
 		ret = -ENOENT;
 	else if (pages->first >= mr->npages)
-		ret = -EINVAL;
+		ret = pindma_refuse(ctx->pd, "PAGES: first %u is beyond the %lu pages of mr 0x%x",
+				    pages->first, mr->npages, pages->mr);
 	while (!ret && n < pages->nr && pages->first + n < mr->npages) {
 		if (fatal_signal_pending(current)) {
 			ret = -EINTR;
@@ -269,7 +300,9 @@ static int pindma_ioctl_mark(struct pindma_ctx *ctx, void *arg)
 	struct pindma_queue *q = pindma_channel(ctx, mark->channel);
 
 	if (!q || mark->value >= PINDMA_MARK_UNPIN)
-		return -EINVAL;
+		return pindma_refuse(ctx->pd, "MARK: channel %u of %d, value 0x%llx",
+				     mark->channel, PINDMA_CHANNELS,
+				     mark->value);
 	return pindma_queue_mark(q, mark->value);
 }
 
@@ -283,7 +316,10 @@ static int pindma_ioctl_fault(struct pindma_ctx *ctx, void *arg)
 	if (fault->kind >= PINDMA_NUM_FAULTS || fault->reserved ||
 	    fault->queues >> PINDMA_NUM_QUEUES ||
 	    (fault->kind != PINDMA_FAULT_NONE && !fault->queues))
-		return -EINVAL;
+		return pindma_refuse(ctx->pd, "FAULT: kind %u of %d, queues 0x%x of %d, reserved 0x%x",
+				     fault->kind, PINDMA_NUM_FAULTS,
+				     fault->queues, PINDMA_NUM_QUEUES,
+				     fault->reserved);
 	mutex_lock(&pd->fault_lock);
 	writel(fault->queues, pd->regs + PINDMA_REG_FAULT_QUEUES);
 	writel(fault->skip, pd->regs + PINDMA_REG_FAULT_SKIP);
@@ -364,11 +400,15 @@ static long pindma_ioctl(struct file *file, unsigned int cmd,
 	if (get_user(size, (u32 __user *)user))
 		return -EFAULT;
 	if (size < known)
-		return -EINVAL;
+		return pindma_refuse(ctx->pd, "ioctl 0x%x: size %u is less than %u",
+				     cmd, size, known);
 	/* A newer user's structure is fine while its new fields are 0. */
 	ret = copy_struct_from_user(&arg, known, user, size);
+	if (ret == -E2BIG)
+		return pindma_refuse(ctx->pd, "ioctl 0x%x: of %u bytes those behind %u must be 0",
+				     cmd, size, known);
 	if (ret)
-		return ret == -E2BIG ? -EINVAL : ret;
+		return ret;
 	arg.size = size;
 
 	down_read(&ctx->pd->gone_sem);

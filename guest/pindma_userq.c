@@ -140,10 +140,15 @@ int pindma_userq_create(struct pindma_ctx *ctx,
 	struct pindma_userq *uq;
 	int ret;
 
-	if (arg->flags || arg->reserved || !is_power_of_2(arg->entries) ||
+	if (arg->flags || arg->reserved)
+		return pindma_refuse(pd, "CREATE_QUEUE: flags 0x%x and reserved 0x%x must be 0",
+				     arg->flags, arg->reserved);
+	if (!is_power_of_2(arg->entries) ||
 	    arg->entries < PINDMA_QUEUE_MIN_ENTRIES ||
 	    arg->entries > PINDMA_QUEUE_MAX_ENTRIES)
-		return -EINVAL;
+		return pindma_refuse(pd, "CREATE_QUEUE: %u entries are no power of two from %d to %d",
+				     arg->entries, PINDMA_QUEUE_MIN_ENTRIES,
+				     PINDMA_QUEUE_MAX_ENTRIES);
 	uq = pindma_userq_alloc(ctx, arg->entries);
 	if (IS_ERR(uq))
 		return PTR_ERR(uq);

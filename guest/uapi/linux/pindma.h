@@ -31,7 +31,8 @@
  * fields that an older driver does not know must be 0. Fields that are marked
  * reserved and flags that are not defined must be 0. Common errors:
  *
- *   EINVAL  a size, mode, flag, reserved field or value that is not known
+ *   EINVAL  a size, mode, flag, reserved field or value that is not known; the
+ *           kernel's log says which, unless there was too much of that already
  *   EFAULT  a pointer that cannot be read or written
  *   ENOENT  no mr of this name in this file
  *   EPERM   a capability is needed
