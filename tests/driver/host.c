@@ -9,7 +9,8 @@
  * migrate_load); leave journal_seq out of the vmstate (migrate); leave FLR out of
  * pindma_config_write() (function_reset) or the call of pindma_reset() out of
  * pindma_device_reset() (bus_reset, function_reset); drop pindma_error_handlers, or
- * pindma_restart_mrs(), or pindma_userq_cut_off() (the resets, aer_fatal), or the
+ * pindma_restart_mrs(), or pindma_userq_cut_off() (the resets, aer_fatal), the
+ * pindma_stop() of pindma_sleep() (sleep), or the
  * pci_restore_state() (aer_fatal); do not write the slot's control word
  * (surprise); arm no fault in host.py (host_fault), or compare there
  * with re.match() (host_refuses).
@@ -539,6 +540,48 @@ static void aer_fatal(struct test *t)
 	test_kept(t);
 }
 
+/* Since the mr was registered last the device has made no access for so long. */
+static void check_quiet(struct test *t, uint64_t ns)
+{
+	const struct pindma_journal_entry *e;
+	uint64_t first = 0, last = 0, again = 0;
+	int n, i;
+
+	n = test_read_journal(t, &e, &first);
+	for (i = 0; i < n; i++) {
+		if (e[i].kind == PINDMA_JOURNAL_WRITE)
+			last = e[i].time;
+		if (e[i].kind == PINDMA_JOURNAL_REG_MR)
+			again = e[i].time;
+	}
+	test_note(t, "no access for %.3f s", (again - last) / 1e9);
+	CHECK(t, last && again > last && again - last > ns);
+}
+
+/*
+ * The kernel puts all devices to sleep, waits for a second, and wakes them up: as
+ * far as drivers can see that is what happens when the machine sleeps.
+ */
+static void sleep_(struct test *t)
+{
+	uint64_t hammer = hammer_at_work(t, 0);
+	int ret;
+
+	if (kernel_set("/sys/power/pm_test", "devices")) {
+		test_stop_hammer(t, hammer);
+		test_skip(t, "this kernel cannot try to sleep (CONFIG_PM_DEBUG)");
+	}
+	kernel_set("/sys/module/suspend/parameters/pm_test_delay", "1");
+	ret = kernel_set("/sys/power/state", "freeze");
+	kernel_set("/sys/power/pm_test", "none");
+	if (ret)
+		test_lost(t, "the machine does not go to sleep: %s",
+			  strerror(-ret));
+	check_quiet(t, 900000000);
+	came_back(t, hammer);
+	test_kept(t);
+}
+
 /* A guest that wants more than it may have: the host does nothing, and goes on. */
 static void host_refuses(struct test *t)
 {
@@ -733,6 +776,11 @@ const struct scenario driver_host_scenarios[] = {
 		.promise = "live migration under a hammer without a limit: the source writes nothing after the stop",
 		.flags = SCENARIO_SLOW,
 		.run = migrate_load,
+	}, {
+		.name = "driver.sleep",
+		.promise = "sleep ends a hammer and keeps the device quiet; mrs stay and work again",
+		.flags = SCENARIO_SLOW,
+		.run = sleep_,
 	}, {
 		.name = "driver.aer_correctable",
 		.promise = "a correctable error of the device is logged, and nothing else",

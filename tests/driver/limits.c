@@ -173,19 +173,6 @@ static void reap_fault(struct test *t)
 	test_kept(t);
 }
 
-static long vm_pin_kb(void)
-{
-	FILE *f = fopen("/proc/self/status", "r");
-	char line[128];
-	long kb = -1;
-
-	while (f && fgets(line, sizeof(line), f))
-		sscanf(line, "VmPin: %ld", &kb);
-	if (f)
-		fclose(f);
-	return kb;
-}
-
 static void become_nobody(struct test *t)
 {
 	CHECK(t, !setresgid(65534, 65534, 65534));
@@ -205,18 +192,18 @@ static void memlock(struct test *t)
 	for (mode = PINDMA_PIN_GET; mode <= PINDMA_PIN_LONGTERM; mode++) {
 		CHECK(t, pindma_reg_mr(t->dev, t->buf, 8 * PAGE_SIZE + 1, mode,
 				       0, &a) == -ENOMEM);
-		CHECK(t, vm_pin_kb() == 0);
+		CHECK(t, kernel_vm_pin(getpid()) == 0);
 		CHECK(t, !pindma_reg_mr(t->dev, t->buf, 7 * PAGE_SIZE, mode, 0,
 					&a));
 		/* Two bytes, but in two pages */
 		CHECK(t, pindma_reg_mr(t->dev, t->buf + PAGE_SIZE - 1, 2, mode,
 				       0, &b) == -ENOMEM);
 		CHECK(t, !pindma_reg_mr(t->dev, t->buf, 1, mode, 0, &b));
-		CHECK(t, vm_pin_kb() == 8 * PAGE_SIZE / 1024);
+		CHECK(t, kernel_vm_pin(getpid()) == 8 * PAGE_SIZE / 1024);
 		CHECK(t, !pindma_dereg_mr(t->dev, a));
-		CHECK(t, vm_pin_kb() == PAGE_SIZE / 1024);
+		CHECK(t, kernel_vm_pin(getpid()) == PAGE_SIZE / 1024);
 		CHECK(t, !pindma_dereg_mr(t->dev, b));
-		CHECK(t, vm_pin_kb() == 0);
+		CHECK(t, kernel_vm_pin(getpid()) == 0);
 	}
 	test_kept(t);
 }

@@ -67,13 +67,15 @@ bool kernel_complained(const char *tolerated, char *line, size_t size)
 	return found;
 }
 
-static long vmstat(const char *name)
+/* The number behind name in a file of such lines; -1: it is not there. */
+static long number_of(const char *path, const char *name)
 {
-	FILE *f = fopen("/proc/vmstat", "re");
+	FILE *f = fopen(path, "re");
 	char key[64];
-	long val, found = 0;
+	long val, found = -1;
 
-	while (f && fscanf(f, "%63s %ld", key, &val) == 2)
+	/* Lines with something else than a number are for others. */
+	while (f && fscanf(f, "%63s %ld%*[^\n]", key, &val) != EOF)
 		if (!strcmp(key, name))
 			found = val;
 	if (f)
@@ -90,7 +92,72 @@ long kernel_pinned_pages(void)
 		dprintf(fd, "1");	/* fold in what CPUs count apart */
 		close(fd);
 	}
-	return vmstat("nr_foll_pin_acquired") - vmstat("nr_foll_pin_released");
+	return number_of("/proc/vmstat", "nr_foll_pin_acquired") -
+	       number_of("/proc/vmstat", "nr_foll_pin_released");
+}
+
+/* kB that a process is charged for pins; -1: there is no such process. */
+long kernel_vm_pin(pid_t pid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	return number_of(path, "VmPin:");
+}
+
+/* See guest/pindma_debugfs.c; -1: no debugfs */
+long kernel_pindma_counter(const char *name)
+{
+	return number_of("/sys/kernel/debug/pindma/pindma0/counters", name);
+}
+
+#define KMEMLEAK	"/sys/kernel/debug/kmemleak"
+#define DMA_API_ERRORS	"/sys/kernel/debug/dma-api/error_count"
+
+/* The first line of a file */
+static bool read_line(const char *path, char *line, size_t size)
+{
+	FILE *f = fopen(path, "re");
+	bool ok = f && fgets(line, size, f);
+
+	if (f)
+		fclose(f);
+	if (ok)
+		line[strcspn(line, "\n")] = '\0';
+	return ok;
+}
+
+/*
+ * After a case: has anything been left behind, as far as this kernel can tell?
+ * kmemleak only tells of what is 5 s old: the leak may be that of an earlier case.
+ */
+bool kernel_leaked(char *line, size_t size)
+{
+	static long errors_before;
+	long mrs = kernel_pindma_counter("mrs"), errors;
+	char text[128];
+
+	if (mrs > 0) {
+		snprintf(line, size, "the driver still has %ld mrs", mrs);
+		return true;
+	}
+	if (read_line(DMA_API_ERRORS, text, sizeof(text))) {
+		errors = atol(text);
+		if (errors > errors_before) {
+			snprintf(line, size, "DMA-API debug has counted %ld errors",
+				 errors - errors_before);
+			errors_before = errors;
+			return true;
+		}
+	}
+	if (!kernel_set(KMEMLEAK, "scan") &&
+	    read_line(KMEMLEAK, text, sizeof(text))) {
+		snprintf(line, size, "kmemleak, of this or an earlier case: %s",
+			 text);
+		kernel_set(KMEMLEAK, "clear");
+		return true;
+	}
+	return false;
 }
 
 /* A file of /proc or /sys, in one write(); 0 or -errno. */

@@ -40,6 +40,8 @@ static const struct scenario *const tables[] = {
 	driver_device_scenarios, driver_removal_scenarios,
 	driver_userq_scenarios, driver_host_scenarios, driver_iommu_scenarios,
 	driver_gup_test_scenarios,
+	driver_life_scenarios, driver_mappings_scenarios,
+	driver_observe_scenarios,
 	fault_scenarios, selftest_scenarios,
 };
 
@@ -444,6 +446,10 @@ static void run_case(unsigned int nr, const struct plan_entry *e,
 		result->outcome = OUTCOME_ERROR;
 		snprintf(result->reason, sizeof(result->reason),
 			 "%ld pages are still pinned", left);
+	} else if (kernel_leaked(line, sizeof(line))) {
+		result->outcome = OUTCOME_ERROR;
+		snprintf(result->reason, sizeof(result->reason), "%.250s",
+			 line);
 	}
 	if (!err)
 		trace_end(name, &from, &to);

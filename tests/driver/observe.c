@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the driver lets others see: tracepoints, counters, and words in the log
+ * for what it refuses.
+ *
+ * To see it red: drop any trace_pindma_*() (trace), count pages where they are
+ * pinned but not where they are unpinned (counters), return -EINVAL and say
+ * nothing, or say it without __ratelimit() (refusals).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "device.h"
+#include "host.h"
+
+#define INSTANCE	"/sys/kernel/debug/tracing/instances/pindma-test"
+
+static char trace_text[1 << 16];
+
+static void read_trace(struct test *t)
+{
+	FILE *f = fopen(INSTANCE "/trace", "re");
+
+	CHECK(t, f);
+	trace_text[fread(trace_text, 1, sizeof(trace_text) - 1, f)] = '\0';
+	fclose(f);
+}
+
+/* The next event must be there, behind those that were found before. */
+static const char * __attribute__((format(printf, 3, 4)))
+find_event(struct test *t, const char *from, const char *fmt, ...)
+{
+	const char *found;
+	char text[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	found = strstr(from, text);
+	if (!found)
+		test_lost(t, "no event '%s' where it should be", text);
+	return found;
+}
+
+static void trace(struct test *t)
+{
+	struct pindma_completion c;
+	const char *at;
+
+	test_alloc(t);
+	test_open(t);
+	if (mkdir(INSTANCE, 0700) && errno != EEXIST)
+		test_skip(t, "no tracefs");
+	CHECK(t, !kernel_set(INSTANCE "/events/pindma/enable", "1"));
+	CHECK(t, !test_try_reg_mr(t));
+	test_dma_write(t, 0x18, 7, &c);
+	CHECK(t, !pindma_dereg_mr(t->dev, t->mr));
+	kernel_set(INSTANCE "/events/pindma/enable", "0");
+	read_trace(t);
+	rmdir(INSTANCE);
+
+	at = find_event(t, trace_text, "pindma_pin: pindma0 key=0x%x addr=0x%lx npages=%d pin_mode=%d flags=0x0",
+			t->mr, (unsigned long)t->mem, NR_PAGES, PINDMA_PIN_PIN);
+	at = find_event(t, at, "pindma_map: pindma0 key=0x%x nents=", t->mr);
+	at = find_event(t, at, "pindma_submit: pindma0 queue=%d tag=",
+			PINDMA_QUEUE_ADMIN);
+	at = find_event(t, at, "pindma_complete: pindma0 queue=%d tag=",
+			PINDMA_QUEUE_ADMIN);
+	at = find_event(t, at, "pindma_register: pindma0 key=0x%x domain=",
+			t->mr);
+	at = find_event(t, at, "pindma_submit: pindma0 queue=%d tag=0x%llx opcode=0x%x key=0x%x offset=0x18 len=0x8",
+			PINDMA_QUEUE_IO, (unsigned long long)c.tag,
+			PINDMA_OP_WRITE, t->mr);
+	at = find_event(t, at, "pindma_complete: pindma0 queue=%d tag=0x%llx status=%d result=0x%llx",
+			PINDMA_QUEUE_IO, (unsigned long long)c.tag,
+			PINDMA_ST_OK, (unsigned long long)c.result);
+	find_event(t, at, "pindma_unpin: pindma0 key=0x%x npages=%d", t->mr,
+		   NR_PAGES);
+	test_kept(t);
+}
+
+struct counters {
+	long mrs, pages, posted, completed, commands, interrupts, resets;
+};
+
+static struct counters read_counters(struct test *t)
+{
+	struct counters c;
+
+	c.mrs = kernel_pindma_counter("mrs");
+	if (c.mrs < 0)
+		test_skip(t, "no debugfs");
+	c.pages = kernel_pindma_counter("pages");
+	c.posted = kernel_pindma_counter("posted");
+	c.completed = kernel_pindma_counter("completed");
+	c.commands = kernel_pindma_counter("commands");
+	c.interrupts = kernel_pindma_counter("interrupts");
+	c.resets = kernel_pindma_counter("resets");
+	return c;
+}
+
+static void counters(struct test *t)
+{
+	struct pindma_completion done[10];
+	struct pindma_op nops[10] = { { 0 } };
+	struct counters was, is;
+	char path[512];
+	uint32_t mr;
+
+	test_alloc(t);
+	test_open(t);
+	was = read_counters(t);
+	CHECK(t, !test_try_reg_mr(t));
+	CHECK(t, !pindma_reg_mr(t->dev, t->buf, 1, PINDMA_PIN_GET, 0, &mr));
+	test_run_ops(t, 1, nops, 10, done);
+	is = read_counters(t);
+	CHECK(t, is.mrs == was.mrs + 2);
+	CHECK(t, is.pages == was.pages + NR_PAGES + 1);
+	CHECK(t, is.posted == was.posted + 10);
+	CHECK(t, is.completed == was.completed + 10);
+	CHECK(t, is.commands == was.commands + 2);
+	CHECK(t, is.interrupts > was.interrupts);
+	CHECK(t, is.resets == was.resets);
+
+	/* A hammer is on its way until it ends. */
+	test_start_hammer(t, 1);
+	is = read_counters(t);
+	CHECK(t, is.posted == was.posted + 11);
+	CHECK(t, is.completed == was.completed + 10);
+	CHECK(t, !pindma_dereg_mr(t->dev, t->mr));
+	CHECK(t, !pindma_dereg_mr(t->dev, mr));
+	test_collect(t, done, 1);
+	is = read_counters(t);
+	CHECK(t, is.mrs == was.mrs);
+	CHECK(t, is.pages == was.pages);
+	CHECK(t, is.completed == was.completed + 11);
+
+	snprintf(path, sizeof(path), "%s/reset", device_dir(t));
+	CHECK(t, !kernel_set(path, "1"));
+	CHECK(t, read_counters(t).resets == was.resets + 1);
+	test_kept(t);
+}
+
+/* Lines in the kernel's log since it was watched */
+static unsigned int count_lines(struct test *t, const char *word)
+{
+	unsigned int n = 0;
+
+	while (kernel_says(t, word, "", 0))
+		n++;
+	return n;
+}
+
+static void refusals(struct test *t)
+{
+	unsigned int tries = 20, n;
+	uint32_t mr;
+	int i;
+
+	test_alloc(t);
+	test_open(t);
+	watch_kernel_log(t);
+	/* Others may have been refused a lot just now: it is silent for 5 s. */
+	do {
+		CHECK(t, pindma_reg_mr(t->dev, t->mem, 1, 77, 0, &mr) == -EINVAL);
+	} while (!kernel_says(t, "REG_MR: pin_mode 77", "pindma-test", 1) &&
+		 --tries);
+	CHECK(t, tries);
+	for (i = 0; i < 1000; i++)
+		CHECK(t, pindma_reg_mr(t->dev, t->mem, 1, 78, 0, &mr) == -EINVAL);
+	n = count_lines(t, "REG_MR: pin_mode 78");
+	if (n > 100)
+		test_lost(t, "%u lines in the log for 1000 bad calls", n);
+	test_kept(t);
+}
+
+const struct scenario driver_observe_scenarios[] = {
+	{
+		.name = "driver.trace",
+		.promise = "each step in the life of an mr and an op is a tracepoint, in order, with its values",
+		.run = trace,
+	}, {
+		.name = "driver.counters",
+		.promise = "the counters in debugfs are what was done",
+		.run = counters,
+	}, {
+		.name = "driver.refusals",
+		.promise = "the log says which value was refused, but not a thousand times",
+		.run = refusals,
+	},
+	{ }
+};
