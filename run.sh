@@ -26,6 +26,8 @@ RESULTS_ROOT=${PINDMA_RESULTS:-$ROOT/results}
 # shellcheck source-path=SCRIPTDIR
 . "$ROOT/images/lib/disks.sh"
 # shellcheck source-path=SCRIPTDIR
+. "$ROOT/images/lib/pinner.sh"
+# shellcheck source-path=SCRIPTDIR
 . "$ROOT/images/lib/vm.sh"
 # shellcheck source-path=SCRIPTDIR
 . "$ROOT/images/lib/bench.sh"
@@ -94,6 +96,8 @@ Usage: ./run.sh run [OPTION]...
   -t GLOB             scenarios or cases by name, for example fork.parent_write, 'fork.*', '*/thp/pin*'; may repeat
   -g GROUP            all scenarios of a group, for example fork
   --all               everything, not only the quick preset
+  --pinner NAME       second opinions: the same scenarios with pins that others in the kernel make, without pindma.ko:
+                      uring (io_uring's registered buffers and an NVMe disk) or all
   --seed S            the seed of a run to repeat
   --repeat N          every case N times
   --until-fail        stop at the first failure; repeats until there is one, unless --repeat says how often
@@ -181,14 +185,15 @@ HELP
 
 OPT_KERNELS=6.12 OPT_BUILD='' OPT_QEMU='' OPT_QEMU_SRC='' OPT_SMP='' OPT_MEMORY=1024 OPT_IOMMU=none
 OPT_TESTS=() OPT_GROUPS=() OPT_ALL='' OPT_SEED='' OPT_REPEAT='' OPT_UNTIL_FAIL='' OPT_TIMEOUT='' OPT_CASE_LIMIT=''
-OPT_ICOUNT='' OPT_JOURNAL='' OPT_TRACE='' OPT_DEVICE=''
+OPT_ICOUNT='' OPT_JOURNAL='' OPT_TRACE='' OPT_DEVICE='' OPT_PINNER=''
 OPT_BISECT='' OPT_QUICK='' OPT_ROUNDS='' OPT_PROFILE='' OPT_DRY='' OPT_FULL='' OPT_APPEND=''
 # A QEMU to use as it is; the rig's own tests need one without the device.
 OPT_QEMU_BIN=${PINDMA_QEMU_BIN:-}
 OPT_TIME='' OPT_RUNS='' OPT_MINIMIZE='' OPT_INPUT=''
 
 GUEST_OPTIONS=(-k --build --qemu --qemu-src --smp --memory --iommu --device --append -n)
-RUN_OPTIONS=(-t -g --all --seed --repeat --until-fail --timeout --case-limit --icount --journal --trace --bisect "${GUEST_OPTIONS[@]}")
+PINNERS=(uring all)
+RUN_OPTIONS=(-t -g --all --pinner --seed --repeat --until-fail --timeout --case-limit --icount --journal --trace --bisect "${GUEST_OPTIONS[@]}")
 
 options_of() {
     case $1 in
@@ -236,6 +241,9 @@ parse_options() {
         -k) OPT_KERNELS=$value ;;
         -t) OPT_TESTS+=("$value") ;;
         -g) OPT_GROUPS+=("$value") ;;
+        --pinner) OPT_PINNER=$value
+            [[ " ${PINNERS[*]} " == *" $value "* ]] ||
+                usage_error "--pinner '$value': one of ${PINNERS[*]} is wanted.$(did_you_mean "$value" "${PINNERS[@]}")" ;;
         --build) OPT_BUILD=$value; [ -d "$value" ] || usage_error "--build '$value': no such directory." ;;
         --qemu) OPT_QEMU=$value; [[ $value =~ ^[0-9]+\.[0-9]+ ]] || usage_error "--qemu '$value': a version is wanted, for example 10.0." ;;
         --qemu-src) OPT_QEMU_SRC=$(realpath "$value" 2>/dev/null || echo "$value")
@@ -294,6 +302,8 @@ cmd_run() {
     parse_options run "$@"
     parse_kernels
     scenarios_check
+    scenarios_pinner
+    [ -z "$OPT_PINNER" ] || arguments+=(--pinner "$OPT_PINNER")
     [ -z "$OPT_ALL" ] || arguments+=(--all)
     for spec in "${OPT_TESTS[@]}"; do arguments+=(-t "$spec"); done
     for spec in "${OPT_GROUPS[@]}"; do arguments+=(-g "$spec"); done
@@ -313,6 +323,7 @@ run_kernels() {
     provision
     disks_provision
     disks_attach
+    pinner_attach
     results_directory
     out=$RESULTS
     for spec in "${KERNELS[@]}"; do
@@ -344,6 +355,7 @@ dry_run() {
     ACCEL=tcg FIRMWARE_DIRS=("$CACHE/packages/firmware/usr/share/seabios" "$CACHE/packages/firmware/usr/share/qemu")
     QEMU_BIN=${OPT_QEMU_BIN:-qemu-system-x86_64}
     disks_attach
+    pinner_attach
     for spec in "${KERNELS[@]}"; do
         KERNEL_IMAGE=vmlinuz-$spec
         pin=$CACHE/kernels/stock-$spec
@@ -383,7 +395,7 @@ results_finish() {
 
 cmd_list() {
     parse_options list "$@"
-    deps_install "the test runner" gcc libc6-dev make
+    deps_install "the test runner" gcc libc6-dev make zlib1g-dev liburing-dev
     cache_lock
     runner_provision
     cache_unlock

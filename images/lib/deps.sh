@@ -21,11 +21,11 @@ DEPS_RUN=(
     cpio                # the initramfs
     kmod                # depmod and modprobe --show-depends for the guest's modules
     xz-utils            # the guest's modules are compressed
+    liburing-dev        # the tests use its buffers, the bench drives the NVMe disk with it; linked statically
 )
 
-# For "bench" alone; all of it is linked statically.
+# For "bench" alone, linked statically
 DEPS_BENCH=(
-    liburing-dev        # the bench drives the NVMe disk with it
     libibverbs-dev      # the bench drives soft-RoCE with it; brings libnl, which it needs
 )
 

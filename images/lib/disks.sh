@@ -17,8 +17,8 @@ disks_make() {
     truncate -s 64M "$tmp/btrfs"
     # One copy of everything: with two, 109 MiB are the minimum.
     mkfs.btrfs -q -m single -d single "$tmp/btrfs"
-    # To wait for, see disks_attach.
-    truncate -s 1M "$tmp/slow"
+    # To wait for, see disks_attach; and for a pinner, see pinner.sh.
+    truncate -s 1M "$tmp/slow" "$tmp/scratch"
     in_place "$tmp" "$1"
 }
 

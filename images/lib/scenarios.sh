@@ -38,3 +38,17 @@ scenarios_check() {
             usage_error "unknown scenario '$glob'.$(did_you_mean "$glob" "${names[@]}") './run.sh list' shows them all."
     done
 }
+
+# scenarios_pinner: a case of another pinner wants its machine, even if only its name was given, as in a report.
+scenarios_pinner() {
+    local glob pinner named=()
+    for pinner in "${PINNERS[@]}"; do
+        for glob in "${OPT_TESTS[@]}"; do
+            case ${glob%\*} in */"$pinner" | */"$pinner"-cleared) named+=("$pinner"); break ;; esac
+        done
+    done
+    [ ${#named[@]} -le 1 ] || named=(all)
+    OPT_PINNER=${OPT_PINNER:-${named[0]:-}}
+    [ -z "$OPT_PINNER" ] || [ -z "$OPT_ICOUNT" ] ||
+        usage_error "--pinner and --icount exclude each other: when a disk answers depends on the host."
+}

@@ -1,46 +1,53 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The device, as scenarios use it. */
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "pinner.h"
 #include "result.h"
 
 /* A host that is busy may not run QEMU for a while. */
 #define OP_TIMEOUT_MS	10000
 
-void test_open(struct test *t)
-{
-	int ret = pindma_open(NULL, &t->dev);
-
-	if (ret)
-		test_error(t, "cannot open /dev/pindma0: %s", strerror(-ret));
-}
-
 static const struct {
 	uint32_t mode, flags;
 	const char *negation;	/* what is taken away after the pin */
+	const struct pinner *other;	/* NULL: pindma.ko */
 } pins[NR_PINS] = {
-	[PIN_NONE] = { PINDMA_PIN_PIN, 0, NULL },
-	[PIN_GET] = { PINDMA_PIN_GET, 0, NULL },
-	[PIN_GET_FAST] = { PINDMA_PIN_GET, PINDMA_MR_FAST, NULL },
-	[PIN_PIN] = { PINDMA_PIN_PIN, 0, NULL },
-	[PIN_PIN_FAST] = { PINDMA_PIN_PIN, PINDMA_MR_FAST, NULL },
-	[PIN_LONGTERM] = { PINDMA_PIN_LONGTERM, 0, NULL },
-	[PIN_FAST_LONGTERM] = { PINDMA_PIN_LONGTERM, PINDMA_MR_FAST, NULL },
-	[PIN_PIN_CLEARED] = { PINDMA_PIN_PIN, 0, "clear-has-pinned" },
+	[PIN_NONE] = { PINDMA_PIN_PIN, 0, NULL, NULL },
+	[PIN_GET] = { PINDMA_PIN_GET, 0, NULL, NULL },
+	[PIN_GET_FAST] = { PINDMA_PIN_GET, PINDMA_MR_FAST, NULL, NULL },
+	[PIN_PIN] = { PINDMA_PIN_PIN, 0, NULL, NULL },
+	[PIN_PIN_FAST] = { PINDMA_PIN_PIN, PINDMA_MR_FAST, NULL, NULL },
+	[PIN_LONGTERM] = { PINDMA_PIN_LONGTERM, 0, NULL, NULL },
+	[PIN_FAST_LONGTERM] = { PINDMA_PIN_LONGTERM, PINDMA_MR_FAST, NULL, NULL },
+	[PIN_PIN_CLEARED] = { PINDMA_PIN_PIN, 0, "clear-has-pinned", NULL },
 	[PIN_PIN_FAST_CLEARED] = { PINDMA_PIN_PIN, PINDMA_MR_FAST,
-				   "clear-has-pinned" },
+				   "clear-has-pinned", NULL },
 	[PIN_LONGTERM_CLEARED] = { PINDMA_PIN_LONGTERM, 0,
-				   "clear-has-pinned" },
+				   "clear-has-pinned", NULL },
 	[PIN_FAST_LONGTERM_CLEARED] = { PINDMA_PIN_LONGTERM, PINDMA_MR_FAST,
-					"clear-has-pinned" },
-	[PIN_PIN_UNCOUNTED] = { PINDMA_PIN_PIN, 0, "uncount" },
-	[PIN_PIN_SHARED] = { PINDMA_PIN_PIN, 0, "clear-exclusive" },
-	[PIN_PIN_PLAIN] = { PINDMA_PIN_PIN, 0, "make-plain" },
+					"clear-has-pinned", NULL },
+	[PIN_PIN_UNCOUNTED] = { PINDMA_PIN_PIN, 0, "uncount", NULL },
+	[PIN_PIN_SHARED] = { PINDMA_PIN_PIN, 0, "clear-exclusive", NULL },
+	[PIN_PIN_PLAIN] = { PINDMA_PIN_PIN, 0, "make-plain", NULL },
+	[PIN_URING] = { 0, 0, NULL, &pinner_uring },
+	[PIN_URING_CLEARED] = { 0, 0, "clear-has-pinned", &pinner_uring },
 };
+
+static const struct pinner *pinner(const struct test *t)
+{
+	return pins[t->pin].other ? pins[t->pin].other : &pinner_pindma;
+}
+
+void test_open(struct test *t)
+{
+	pinner(t)->open(t);
+}
 
 /* Post ops, all of them, with a user_data that they have alone. */
 void test_post(struct test *t, uint32_t channel, struct pindma_op *ops,
@@ -49,6 +56,8 @@ void test_post(struct test *t, uint32_t channel, struct pindma_op *ops,
 	unsigned int i;
 	int ret;
 
+	if (!t->dev)
+		test_skip(t, "this pinner's device only reads and writes");
 	for (i = 0; i < nr; i++)
 		ops[i].user_data = ++t->next_user_data;
 	ret = pindma_post_on(t->dev, channel, ops, nr);
@@ -141,19 +150,41 @@ struct pindma_info test_info(struct test *t)
 	return info;
 }
 
-void test_dma_write(struct test *t, uint64_t offset, uint64_t value,
-		    struct pindma_completion *c)
+static void device_write(struct test *t, uint64_t offset, uint64_t value,
+			 struct pindma_completion *c)
 {
 	*c = test_run_ok(t, (struct pindma_op){
 		.opcode = PINDMA_OP_WRITE, .mode = PINDMA_WRITE_IMMEDIATE,
 		.mr = t->mr, .offset = offset, .len = 8, .value = value });
 }
 
-uint64_t test_dma_read(struct test *t, uint64_t offset)
+static uint64_t device_read(struct test *t, uint64_t offset)
 {
 	return test_run_ok(t, (struct pindma_op){
 		.opcode = PINDMA_OP_READ, .mode = PINDMA_READ_VALUE,
 		.mr = t->mr, .offset = offset, .len = 8 }).result;
+}
+
+/* A hammer that is a thread of this process may be at it, too. */
+static pthread_mutex_t dma_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void test_dma_write(struct test *t, uint64_t offset, uint64_t value,
+		    struct pindma_completion *c)
+{
+	*c = (struct pindma_completion){ 0 };
+	pthread_mutex_lock(&dma_lock);
+	pinner(t)->write(t, offset, value, c);
+	pthread_mutex_unlock(&dma_lock);
+}
+
+uint64_t test_dma_read(struct test *t, uint64_t offset)
+{
+	uint64_t value;
+
+	pthread_mutex_lock(&dma_lock);
+	value = pinner(t)->read(t, offset);
+	pthread_mutex_unlock(&dma_lock);
+	return value;
 }
 
 /*
@@ -218,8 +249,7 @@ void test_restore(void)
 	negated = 0;
 }
 
-/* Register the case's memory in the way that the case says; 0 or -errno. */
-int test_try_reg_mr(struct test *t)
+static int device_reg(struct test *t)
 {
 	result->memory = (uintptr_t)t->buf;
 	result->memory_len = t->len;
@@ -228,16 +258,32 @@ int test_try_reg_mr(struct test *t)
 			     pins[t->pin].flags | t->mr_flags, &t->mr);
 }
 
+static int device_dereg(struct test *t)
+{
+	return pindma_dereg_mr(t->dev, t->mr);
+}
+
+/* Register the case's memory in the way that the case says; 0 or -errno. */
+int test_try_reg_mr(struct test *t)
+{
+	if (pins[t->pin].other && t->mr_flags)
+		test_skip(t, "this pinner always pins for writing, and dirties the pages");
+	return pinner(t)->reg(t);
+}
+
 /* It must succeed. */
 void test_pin(struct test *t)
 {
 	int ret = test_try_reg_mr(t);
+	unsigned int page;
 
 	if (ret == -EFAULT && pins[t->pin].mode == PINDMA_PIN_LONGTERM &&
 	    test_has_disk(t))
 		test_skip(t, "the kernel refuses to pin this file for long, see longterm.file_refused");
 	if (ret)
 		test_error(t, "cannot register the mr: %s", strerror(-ret));
+	for (page = 0; page < NR_PAGES; page++)
+		t->pinned[page] = test_pfn(t, t->mem + page * PAGE_SIZE);
 	test_step(t, "registered");
 }
 
@@ -255,7 +301,7 @@ void test_dereg_mr(struct test *t)
 	int ret;
 
 	test_restore();
-	ret = pindma_dereg_mr(t->dev, t->mr);
+	ret = pinner(t)->dereg(t);
 	if (ret)
 		test_error(t, "cannot deregister the mr: %s", strerror(-ret));
 }
@@ -268,8 +314,33 @@ void test_setup(struct test *t)
 	test_reg_mr(t);
 }
 
-/* Stamps at offset 0 of each page of the mr, until stopped. */
-uint64_t test_start_hammer(struct test *t, uint32_t rate)
+/* What is known of a page of the mr, if this pinner knows anything. */
+bool test_page_facts(struct test *t, unsigned int page,
+		     struct pindma_page *facts)
+{
+	return pinner(t)->page_facts && pinner(t)->page_facts(t, page, facts);
+}
+
+/*
+ * The frame that the device uses: as the pinner says, or else what the process
+ * had there when it was pinned, and where DMA has gone then.
+ */
+uint64_t test_pinned_pfn(struct test *t, unsigned int page)
+{
+	struct pindma_page facts;
+
+	return test_page_facts(t, page, &facts) ? facts.pfn : t->pinned[page];
+}
+
+static bool device_page_facts(struct test *t, unsigned int page,
+			      struct pindma_page *facts)
+{
+	if (pindma_get_pages(t->dev, t->mr, page, facts, 1) != 1)
+		test_error(t, "no facts about page %u of the mr", page);
+	return true;
+}
+
+static uint64_t device_start_hammer(struct test *t, uint32_t rate)
 {
 	struct pindma_op op = {
 		.opcode = PINDMA_OP_HAMMER, .mode = PINDMA_ORDER_UP,
@@ -280,7 +351,7 @@ uint64_t test_start_hammer(struct test *t, uint32_t rate)
 	return op.user_data;
 }
 
-void test_stop_hammer(struct test *t, uint64_t user_data)
+static void device_stop_hammer(struct test *t, uint64_t user_data)
 {
 	struct pindma_op op = { .opcode = PINDMA_OP_STOP, .value = user_data };
 	struct pindma_completion c;
@@ -291,6 +362,62 @@ void test_stop_hammer(struct test *t, uint64_t user_data)
 		test_error(t, "the hammer ended: %s",
 			   pindma_status_string(c.status));
 	wait_for(t, op.user_data);
+}
+
+static void device_open(struct test *t)
+{
+	int ret = pindma_open(NULL, &t->dev);
+
+	if (ret)
+		test_error(t, "cannot open /dev/pindma0: %s", strerror(-ret));
+}
+
+const struct pinner pinner_pindma = {
+	.open = device_open,
+	.reg = device_reg,
+	.dereg = device_dereg,
+	.write = device_write,
+	.read = device_read,
+	.start_hammer = device_start_hammer,
+	.stop_hammer = device_stop_hammer,
+	.page_facts = device_page_facts,
+};
+
+/* The hammer of a device that has none, as fast as it goes. */
+static pthread_t hammer_thread;
+static volatile bool hammer_stop;
+
+static void *hammer_main(void *arg)
+{
+	struct pindma_completion c;
+	uint64_t n;
+
+	for (n = 0; !hammer_stop; n++)
+		test_dma_write(arg, n % NR_PAGES * PAGE_SIZE, n + 1, &c);
+	return NULL;
+}
+
+/* Stamps at offset 0 of each page of the mr, until stopped. */
+uint64_t test_start_hammer(struct test *t, uint32_t rate)
+{
+	int err;
+
+	if (pinner(t)->start_hammer)
+		return pinner(t)->start_hammer(t, rate);
+	err = pthread_create(&hammer_thread, NULL, hammer_main, t);
+	if (err)
+		test_error(t, "no thread: %s", strerror(err));
+	return 0;
+}
+
+void test_stop_hammer(struct test *t, uint64_t hammer)
+{
+	if (pinner(t)->stop_hammer) {
+		pinner(t)->stop_hammer(t, hammer);
+		return;
+	}
+	hammer_stop = true;
+	pthread_join(hammer_thread, NULL);
 }
 
 /*
@@ -307,7 +434,8 @@ void test_step(struct test *t, const char *what)
 	snprintf(result->steps[n].text, sizeof(result->steps[n].text), "%s",
 		 what);
 	result->nr_steps++;
-	pindma_mark(t->dev, 0, result->steps[n].mark);
+	if (t->dev)	/* others have no journal */
+		pindma_mark(t->dev, 0, result->steps[n].mark);
 }
 
 static const char *kind_name(unsigned int kind)

@@ -15,10 +15,13 @@
 
 #include "test.h"
 
-/* Where in a page: stamps of a hammer are at 0. */
-#define OFF_CPU		0x100	/* test_cpu_write() */
+/*
+ * Where in a page: stamps of a hammer are at 0. Each in a sector of its own: a
+ * device that is a disk writes all of the 512 bytes.
+ */
+#define OFF_CPU		0x400	/* test_cpu_write() */
 #define OFF_DEVICE	0x800	/* the device writes, the process reads */
-#define OFF_PROCESS	0x900	/* the process writes, the device reads */
+#define OFF_PROCESS	0xa00	/* the process writes, the device reads */
 
 static volatile uint64_t *word(struct test *t, unsigned int page, size_t offset)
 {
@@ -216,12 +219,9 @@ static void look(struct test *t, const struct peer *peer, unsigned int who,
 {
 	uint64_t base = page * PAGE_SIZE;
 	struct pindma_completion c;
-	struct pindma_page facts;
 	int i;
 
-	if (pindma_get_pages(t->dev, t->mr, page, &facts, 1) != 1)
-		test_error(t, "no facts about page %u of the mr", page);
-	v->pinned_pfn = facts.pfn;
+	v->pinned_pfn = test_pinned_pfn(t, page);
 	v->pfn_before = test_pfn(t, t->mem + base);
 	for (i = 0; i < 2; i++) {
 		if (who & DEVICE_WRITES) {
@@ -251,16 +251,18 @@ static void describe(struct test *t, const struct peer *peer, unsigned int who,
 		"hugetlb", "maybe-pinned" };
 	bool moved = v->pfn_after != v->pinned_pfn;
 	int last = v->read[1] != v->written[1];
-	struct pindma_page facts = { 0 };
-	char text[128] = "";
+	struct pindma_page facts;
+	char text[128] = "", seq[40] = "";
 
 	test_note(t, "frames: page %u of the mr is pinned in frame 0x%llx, the process maps frame 0x%llx: %s",
 		  page, (unsigned long long)v->pinned_pfn,
 		  (unsigned long long)v->pfn_after, moved ? "MOVED" : "the same");
+	if (v->seq[last])
+		snprintf(seq, sizeof(seq), " (journal %llu)",
+			 (unsigned long long)v->seq[last]);
 	if (who & DEVICE_WRITES)
-		test_note(t, "process: the device wrote 0x%016llx at +0x%x (journal %llu), the process reads 0x%016llx: %s",
-			  (unsigned long long)v->written[last], OFF_DEVICE,
-			  (unsigned long long)v->seq[last],
+		test_note(t, "process: the device wrote 0x%016llx at +0x%x%s, the process reads 0x%016llx: %s",
+			  (unsigned long long)v->written[last], OFF_DEVICE, seq,
 			  (unsigned long long)v->read[last],
 			  v->read[last] == v->written[last] ? "seen" : "LOST");
 	if (who & PROCESS_WRITES)
@@ -271,7 +273,8 @@ static void describe(struct test *t, const struct peer *peer, unsigned int who,
 	if (peer && who & DEVICE_WRITES)
 		test_note(t, "child: it %s what the device writes for its parent",
 			  v->peer_sees ? "SEES" : "does not see");
-	pindma_get_pages(t->dev, t->mr, page, &facts, 1);
+	if (!test_page_facts(t, page, &facts))
+		return;
 	for (unsigned int i = 0; i < ARRAY_SIZE(flags); i++) {
 		if (facts.flags & BIT(i)) {
 			strcat(text, " ");

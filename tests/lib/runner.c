@@ -65,6 +65,16 @@ static const char *const pin_names[NR_PINS] = {
 	[PIN_PIN_UNCOUNTED] = "pin-uncounted",
 	[PIN_PIN_SHARED] = "pin-shared",
 	[PIN_PIN_PLAIN] = "pin-plain",
+	[PIN_URING] = "uring", [PIN_URING_CLEARED] = "uring-cleared",
+};
+
+/* What --pinner knows, and the ways to pin that it stands for */
+static const struct {
+	const char *name;
+	unsigned int pins;
+} pinners[] = {
+	{ "uring", BIT(PIN_URING) | BIT(PIN_URING_CLEARED) },
+	{ "all", PINS_OTHER | PINS_OTHER_CLEARED },
 };
 
 #define MAX_GLOBS	64
@@ -75,10 +85,13 @@ static struct options {
 	const char *programs[MAX_GLOBS];	/* of the kernel's own tests */
 	unsigned int nr_programs;
 	const char *group;
+	const char *pinner;	/* NULL: the device and its driver */
+	unsigned int pins;	/* of the pinner, a mask of enum pin */
 	bool all, until_fail, trace;
 	uint64_t seed;
 	unsigned int repeat, case_limit;
-} opt = { .seed = 1, .repeat = 1, .case_limit = 60 };
+} opt = { .seed = 1, .repeat = 1, .case_limit = 60,
+	  .pins = ~(PINS_OTHER | PINS_OTHER_CLEARED) };
 
 struct plan_entry {
 	const struct scenario *scenario;
@@ -173,6 +186,14 @@ static void plan_case(const struct scenario *sc, enum mem mem, enum pin pin)
 	plan[nr_plan++] = e;
 }
 
+/* The ways to pin that the scenario has of those that can be had. */
+static unsigned int pins_of(const struct scenario *sc)
+{
+	unsigned int pins = sc->pins & opt.pins;
+
+	return pins ? pins : BIT(PIN_NONE) & opt.pins;
+}
+
 static void make_plan(void)
 {
 	const struct scenario *sc;
@@ -184,8 +205,7 @@ static void make_plan(void)
 				for (pin = 0; pin < NR_PINS; pin++)
 					if ((sc->mems ? sc->mems : BIT(0)) &
 					    BIT(mem) &&
-					    (sc->pins ? sc->pins : BIT(0)) &
-					    BIT(pin))
+					    pins_of(sc) & BIT(pin))
 						plan_case(sc, mem, pin);
 }
 
@@ -206,9 +226,9 @@ static void list(void)
 				strcat(mems, mems[0] ? "," : "");
 				strcat(mems, mem_names[mem]);
 			}
-			if (sc->pins)
+			if (sc->pins & opt.pins)
 				sprintf(mems + strlen(mems), " x %d pin modes",
-					__builtin_popcount(sc->pins));
+					__builtin_popcount(sc->pins & opt.pins));
 			printf("%-22s %-34s %s\n", sc->name, mems, sc->promise);
 		}
 	}
@@ -301,8 +321,13 @@ static int ask_device(struct pindma_info *info, struct device_clock *clock)
 {
 	static const struct pindma_fault none;
 	struct pindma *dev;
-	int ret = pindma_open(NULL, &dev);
+	int ret;
 
+	memset(info, 0, sizeof(*info));
+	memset(clock, 0, sizeof(*clock));
+	if (opt.pinner)		/* there is no driver to ask */
+		return 0;
+	ret = pindma_open(NULL, &dev);
 	if (ret)
 		return ret;
 	ret = ask_info(dev, info, clock);
@@ -492,6 +517,7 @@ static void usage(FILE *f)
 	      "  -t, --test GLOB     only cases, or scenarios, of this name; may be repeated\n"
 	      "  -g, --group GROUP   only this group\n"
 	      "      --all           all cases, not just the quick preset\n"
+	      "      --pinner NAME   other pinners of the kernel instead of the driver: uring, all\n"
 	      "      --seed N        of the values that are written (default 1)\n"
 	      "      --repeat N      run everything N times\n"
 	      "      --until-fail    stop at the first failure\n"
@@ -543,7 +569,7 @@ static bool glob_is_known(const char *glob)
 	struct options saved = opt;
 	bool known;
 
-	opt = (struct options){ .globs = { glob }, .nr_globs = 1 };
+	opt = (struct options){ .globs = { glob }, .nr_globs = 1, .pins = ~0u };
 	make_plan();
 	known = nr_plan;
 	nr_plan = 0;
@@ -563,15 +589,30 @@ static bool group_is_known(const char *group)
 	return false;
 }
 
+static bool choose_pinner(const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(pinners); i++) {
+		if (strcmp(name, pinners[i].name))
+			continue;
+		opt.pinner = name;
+		opt.pins = pinners[i].pins;
+		return true;
+	}
+	return false;
+}
+
 /* -1: go on */
 static int parse(int argc, char **argv)
 {
 	enum { ALL = 256, SEED, REPEAT, UNTIL_FAIL, TRACE, CASE_LIMIT,
-	       KSELFTEST, LIST, OUTPUT };
+	       KSELFTEST, LIST, OUTPUT, PINNER };
 	static const struct option options[] = {
 		{ "test", required_argument, NULL, 't' },
 		{ "group", required_argument, NULL, 'g' },
 		{ "all", no_argument, NULL, ALL },
+		{ "pinner", required_argument, NULL, PINNER },
 		{ "seed", required_argument, NULL, SEED },
 		{ "repeat", required_argument, NULL, REPEAT },
 		{ "until-fail", no_argument, NULL, UNTIL_FAIL },
@@ -604,6 +645,11 @@ static int parse(int argc, char **argv)
 			break;
 		case ALL:
 			opt.all = true;
+			break;
+		case PINNER:
+			if (!choose_pinner(optarg))
+				return bad_usage("no other pinner is called '%s'",
+						 optarg);
 			break;
 		case SEED:
 			if (!number(optarg, 0, &opt.seed))
@@ -692,7 +738,7 @@ static int run_all(void)
 	struct utsname u;
 	struct sysinfo si;
 	bool stop = false;
-	char text[256];
+	char text[256], device[128];
 	const char *why;
 	int ret;
 
@@ -709,16 +755,23 @@ static int run_all(void)
 		return broken("/dev/kmsg", errno);
 	uname(&u);
 	sysinfo(&si);
+	if (opt.pinner)
+		snprintf(device, sizeof(device), "pinner %s", opt.pinner);
+	else
+		snprintf(device, sizeof(device),
+			 "device %u.%u, capabilities 0x%x, %u channels, %s, %u-bit DMA",
+			 info.device_version >> 16,
+			 info.device_version & 0xffff, info.device_caps,
+			 info.num_channels,
+			 info.irq_mode < ARRAY_SIZE(irqs) ?
+			 irqs[info.irq_mode] : "?", info.dma_bits);
 	printf("KTAP version 1\n"
 	       "# pindma-test: kernel %s\n"
 	       "# pindma-test: seed %llu\n"
-	       "# pindma-test: device %u.%u, capabilities 0x%x, %u channels, %s, %u-bit DMA\n"
+	       "# pindma-test: %s\n"
 	       "# pindma-test: cpus %ld, memory %lu MiB\n",
-	       u.release, (unsigned long long)opt.seed,
-	       info.device_version >> 16, info.device_version & 0xffff,
-	       info.device_caps, info.num_channels,
-	       info.irq_mode < ARRAY_SIZE(irqs) ? irqs[info.irq_mode] : "?",
-	       info.dma_bits, sysconf(_SC_NPROCESSORS_ONLN),
+	       u.release, (unsigned long long)opt.seed, device,
+	       sysconf(_SC_NPROCESSORS_ONLN),
 	       si.totalram * si.mem_unit >> 20);
 	if (opt.nr_programs) {
 		for (i = 0; i < opt.nr_programs; i++)
@@ -772,8 +825,13 @@ int main(int argc, char **argv)
 	if (ret >= 0)
 		return ret;
 	make_plan();
-	if (!nr_plan)
+	if (!nr_plan && opt.pinner)
+		return bad_usage("no case that was asked for can be had with the pinner '%s'",
+				 opt.pinner);
+	if (!nr_plan && opt.group)
 		return bad_usage("no case is in group '%s' and called as -t says",
 				 opt.group);
+	if (!nr_plan)
+		return bad_usage("cases of other pinners want --pinner");
 	return run_all();
 }

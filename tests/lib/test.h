@@ -46,6 +46,8 @@ enum pin {
 	PIN_PIN_CLEARED, PIN_PIN_FAST_CLEARED, PIN_LONGTERM_CLEARED,
 	PIN_FAST_LONGTERM_CLEARED,
 	PIN_PIN_UNCOUNTED, PIN_PIN_SHARED, PIN_PIN_PLAIN,
+	/* Other pinners of the kernel, each with its own device: see pinner.h */
+	PIN_URING, PIN_URING_CLEARED,
 	NR_PINS
 };
 
@@ -53,12 +55,16 @@ enum pin {
 #define MEMS_ANON_ALL	(BIT(MEM_ANON) | BIT(MEM_THP) | BIT(MEM_HUGETLB))
 #define MEMS_DISK	(BIT(MEM_EXT4) | BIT(MEM_EXT4_JOURNAL) | \
 			 BIT(MEM_XFS) | BIT(MEM_BTRFS))
-#define PINS_STOCK	(BIT(PIN_GET) | BIT(PIN_GET_FAST) | BIT(PIN_PIN) | \
+#define PINS_PINDMA	(BIT(PIN_GET) | BIT(PIN_GET_FAST) | BIT(PIN_PIN) | \
 			 BIT(PIN_PIN_FAST) | BIT(PIN_LONGTERM) | \
 			 BIT(PIN_FAST_LONGTERM))
+/* Only with --pinner: they want another machine. */
+#define PINS_OTHER	BIT(PIN_URING)
+#define PINS_OTHER_CLEARED BIT(PIN_URING_CLEARED)
+#define PINS_STOCK	(PINS_PINDMA | PINS_OTHER)
 #define PINS_CLEARED	(BIT(PIN_PIN_CLEARED) | BIT(PIN_PIN_FAST_CLEARED) | \
 			 BIT(PIN_LONGTERM_CLEARED) | \
-			 BIT(PIN_FAST_LONGTERM_CLEARED))
+			 BIT(PIN_FAST_LONGTERM_CLEARED) | PINS_OTHER_CLEARED)
 #define PINS_UNCOUNTED	BIT(PIN_PIN_UNCOUNTED)
 #define PINS_SHARED	BIT(PIN_PIN_SHARED)
 #define PINS_PLAIN	BIT(PIN_PIN_PLAIN)
@@ -145,6 +151,7 @@ struct test {
 	int fd;			/* the file that @buf maps */
 	uint32_t mr;
 	uint32_t mr_flags;	/* PINDMA_MR_*, besides those of the pin mode */
+	uint64_t pinned[NR_PAGES]; /* frames that were mapped when it was made */
 	uint64_t next_token;
 	uint64_t next_user_data;
 };
@@ -216,6 +223,9 @@ struct pindma_completion test_run_ok(struct test *t, struct pindma_op op);
 void test_dma_write(struct test *t, uint64_t offset, uint64_t value,
 		    struct pindma_completion *c);
 uint64_t test_dma_read(struct test *t, uint64_t offset);
+bool test_page_facts(struct test *t, unsigned int page,
+		     struct pindma_page *facts);
+uint64_t test_pinned_pfn(struct test *t, unsigned int page);
 uint64_t test_start_hammer(struct test *t, uint32_t rate);
 void test_stop_hammer(struct test *t, uint64_t user_data);
 void test_step(struct test *t, const char *what);

@@ -218,7 +218,6 @@ static void __attribute__((noreturn)) watch_frozen(struct test *t)
  */
 static void check_alive(struct test *t, unsigned int forks)
 {
-	struct pindma_page facts;
 	unsigned int page;
 
 	for (page = 0; page < NR_PAGES; page++) {
@@ -227,8 +226,8 @@ static void check_alive(struct test *t, unsigned int forks)
 		while (*stamp(t, page) == was) {
 			if (now_ns() - start < 50000000)
 				continue;
-			if (pindma_get_pages(t->dev, t->mr, page, &facts, 1) == 1 &&
-			    facts.pfn != test_pfn(t, t->mem + page * PAGE_SIZE)) {
+			if (test_pinned_pfn(t, page) !=
+			    test_pfn(t, t->mem + page * PAGE_SIZE)) {
 				test_note(t, "process: after fork %u page %u stands still at stamp 0x%llx, the hammer goes on",
 					  forks, page, (unsigned long long)was);
 				test_two_way(t, NULL);
@@ -400,12 +399,14 @@ const struct scenario fork_scenarios[] = {
 	}, {
 		.name = "fork.many_references",
 		.promise = "fork() shares a page that is not pinned, however many references it has (pin_user_pages.rst does not promise that: from 1024 on it is taken for pinned)",
+		.pins = PINS_OTHER,
 		.flags = SCENARIO_FULL,
 		.run = many_references,
 	}, {
 		.name = "fork.shared_references",
 		.promise = "fork() shares a page that more than one process has already, however many references it has: commit fb3d824d1a46",
 		.fix = "fb3d824d1a46 (5.19): only pages that belong to one process alone are asked whether they are pinned",
+		.pins = PINS_OTHER,
 		.flags = SCENARIO_FULL,
 		.run = shared_references,
 	},
