@@ -12,6 +12,8 @@ int pindma_ioctl(struct pindma *handle, unsigned long cmd, void *arg)
 {
 	int ret;
 
+	if (handle->vfio)
+		return pindma_vfio_ioctl(handle, cmd, arg);
 	do {
 		ret = ioctl(handle->fd, cmd, arg);
 	} while (ret < 0 && errno == EINTR);
@@ -20,7 +22,7 @@ int pindma_ioctl(struct pindma *handle, unsigned long cmd, void *arg)
 
 int pindma_open(const char *path, struct pindma **handle)
 {
-	struct pindma *h = malloc(sizeof(*h));
+	struct pindma *h = calloc(1, sizeof(*h));
 	int err;
 
 	if (!h)
@@ -39,6 +41,8 @@ void pindma_close(struct pindma *handle)
 {
 	if (!handle)
 		return;
+	if (handle->vfio)
+		pindma_vfio_close(handle);
 	close(handle->fd);
 	free(handle);
 }

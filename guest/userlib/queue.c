@@ -104,32 +104,22 @@ static void destroy(struct pindma *handle, uint32_t channel)
 	pindma_ioctl(handle, PINDMA_IOC_DESTROY_QUEUE, &arg);
 }
 
-int pindma_queue_create(struct pindma *handle, uint32_t entries,
-			struct pindma_queue **queue)
+struct pindma_queue *pindma_queue_new(struct pindma *handle, uint32_t channel,
+				      uint32_t entries, void *rings, size_t cq,
+				      size_t head, void *doorbells)
 {
-	struct pindma_create_queue arg = { .size = sizeof(arg),
-					   .entries = entries };
 	struct pindma_queue *q = calloc(1, sizeof(*q));
-	int ret;
 
 	if (!q)
-		return -ENOMEM;
-	ret = pindma_ioctl(handle, PINDMA_IOC_CREATE_QUEUE, &arg);
-	if (ret)
-		goto err_free;
-	q->rings = map(handle, arg.rings_size, arg.rings_offset, &ret);
-	if (!q->rings)
-		goto err_destroy;
-	q->doorbells = map(handle, PINDMA_PAGE_SIZE, arg.doorbell_offset, &ret);
-	if (!q->doorbells)
-		goto err_unmap;
+		return NULL;
 	q->handle = handle;
-	q->channel = arg.channel;
+	q->channel = channel;
 	q->entries = entries;
-	q->rings_size = arg.rings_size;
-	q->sq = q->rings;
-	q->cq = (void *)((char *)q->rings + arg.cq);
-	q->head = (void *)((char *)q->rings + arg.head);
+	q->rings = rings;
+	q->sq = rings;
+	q->cq = (void *)((char *)rings + cq);
+	q->head = (void *)((char *)rings + head);
+	q->doorbells = doorbells;
 	/*
 	 * A doorbell for each cqe would be slow. With fewer slots, those that
 	 * are read but not reported and those that are promised to ops beside
@@ -138,15 +128,49 @@ int pindma_queue_create(struct pindma *handle, uint32_t entries,
 	q->report_each = entries < 4 * PINDMA_MAX_BESIDE ? 1 : entries / 2;
 	pthread_mutex_init(&q->post_lock, NULL);
 	pthread_mutex_init(&q->reap_lock, NULL);
-	*queue = q;
+	return q;
+}
+
+void pindma_queue_free(struct pindma_queue *queue)
+{
+	if (!queue)
+		return;
+	pthread_mutex_destroy(&queue->post_lock);
+	pthread_mutex_destroy(&queue->reap_lock);
+	free(queue);
+}
+
+int pindma_queue_create(struct pindma *handle, uint32_t entries,
+			struct pindma_queue **queue)
+{
+	struct pindma_create_queue arg = { .size = sizeof(arg),
+					   .entries = entries };
+	void *rings, *doorbells;
+	int ret;
+
+	ret = pindma_ioctl(handle, PINDMA_IOC_CREATE_QUEUE, &arg);
+	if (ret)
+		return ret;
+	rings = map(handle, arg.rings_size, arg.rings_offset, &ret);
+	if (!rings)
+		goto err_destroy;
+	doorbells = map(handle, PINDMA_PAGE_SIZE, arg.doorbell_offset, &ret);
+	if (!doorbells)
+		goto err_rings;
+	*queue = pindma_queue_new(handle, arg.channel, entries, rings, arg.cq,
+				  arg.head, doorbells);
+	ret = -ENOMEM;
+	if (!*queue)
+		goto err_doorbells;
+	(*queue)->rings_size = arg.rings_size;
 	return 0;
 
-err_unmap:
-	munmap(q->rings, arg.rings_size);
+err_doorbells:
+	munmap(doorbells, PINDMA_PAGE_SIZE);
+err_rings:
+	munmap(rings, arg.rings_size);
 err_destroy:
 	destroy(handle, arg.channel);
-err_free:
-	free(q);
 	return ret;
 }
 
@@ -157,9 +181,7 @@ void pindma_queue_destroy(struct pindma_queue *queue)
 	munmap(queue->doorbells, PINDMA_PAGE_SIZE);
 	munmap(queue->rings, queue->rings_size);
 	destroy(queue->handle, queue->channel);
-	pthread_mutex_destroy(&queue->post_lock);
-	pthread_mutex_destroy(&queue->reap_lock);
-	free(queue);
+	pindma_queue_free(queue);
 }
 
 uint32_t pindma_queue_channel(const struct pindma_queue *queue)

@@ -39,8 +39,28 @@ struct pindma_queue;
 int pindma_open(const char *path, struct pindma **handle);
 
 /**
+ * pindma_open_vfio - drive a device from user space, without its driver
+ * @address: of the PCI device, for example "0000:01:00.0", which is bound to
+ *	vfio-pci
+ * @handle: out
+ *
+ * The device belongs to the handle alone, which has one channel, 0. Memory is
+ * pinned by vfio type1: PINDMA_PIN_LONGTERM is all there is, with
+ * PINDMA_MR_READONLY or no flag, and RLIMIT_MEMLOCK counts. Other modes and flags
+ * are EOPNOTSUPP, and so are pindma_queue_create(), pindma_get_pages(),
+ * pindma_fault() and pindma_set_eventfd(). pindma_fd() is an eventfd, which only
+ * tells of completions.
+ *
+ * Errors: ENOENT there is no such PCI device; ENODEV it is not a pindma device of
+ * a known version, not bound to vfio-pci, or not behind an IOMMU; EBUSY somebody
+ * else has it open, or a device of its IOMMU group has another driver; and what
+ * open(2) and vfio's ioctls return.
+ */
+int pindma_open_vfio(const char *address, struct pindma **handle);
+
+/**
  * pindma_close - close a handle
- * @handle: from pindma_open(), or NULL
+ * @handle: from pindma_open() or pindma_open_vfio(), or NULL
  *
  * The memory regions go with the last descriptor of the file: a process that was
  * forked with the handle open keeps them.
