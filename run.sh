@@ -97,7 +97,8 @@ Usage: ./run.sh run [OPTION]...
   -g GROUP            all scenarios of a group, for example fork
   --all               everything, not only the quick preset
   --pinner NAME       second opinions: the same scenarios with pins that others in the kernel make, without pindma.ko:
-                      uring (io_uring's registered buffers and an NVMe disk) or all
+                      vfio (the device, driven from user space), uring (io_uring's registered buffers, the device is an
+                      NVMe disk) or all
   --seed S            the seed of a run to repeat
   --repeat N          every case N times
   --until-fail        stop at the first failure; repeats until there is one, unless --repeat says how often
@@ -192,7 +193,7 @@ OPT_QEMU_BIN=${PINDMA_QEMU_BIN:-}
 OPT_TIME='' OPT_RUNS='' OPT_MINIMIZE='' OPT_INPUT=''
 
 GUEST_OPTIONS=(-k --build --qemu --qemu-src --smp --memory --iommu --device --append -n)
-PINNERS=(uring all)
+PINNERS=(vfio uring all)
 RUN_OPTIONS=(-t -g --all --pinner --seed --repeat --until-fail --timeout --case-limit --icount --journal --trace --bisect "${GUEST_OPTIONS[@]}")
 
 options_of() {

@@ -8,6 +8,9 @@ pinner_attach() {
     [ -n "$OPT_PINNER" ] || return 0
     VM_MODE=pinner
     case $OPT_PINNER in
+    vfio | all) OPT_IOMMU=intel ;;
+    esac
+    case $OPT_PINNER in
     uring | all)
         # The disk keeps what is written to it, for as long as the guest runs.
         QEMU_EXTRA+=(

@@ -35,6 +35,9 @@ static const struct {
 	[PIN_PIN_UNCOUNTED] = { PINDMA_PIN_PIN, 0, "uncount", NULL },
 	[PIN_PIN_SHARED] = { PINDMA_PIN_PIN, 0, "clear-exclusive", NULL },
 	[PIN_PIN_PLAIN] = { PINDMA_PIN_PIN, 0, "make-plain", NULL },
+	[PIN_VFIO] = { PINDMA_PIN_LONGTERM, 0, NULL, &pinner_vfio },
+	[PIN_VFIO_CLEARED] = { PINDMA_PIN_LONGTERM, 0, "clear-has-pinned",
+			       &pinner_vfio },
 	[PIN_URING] = { 0, 0, NULL, &pinner_uring },
 	[PIN_URING_CLEARED] = { 0, 0, "clear-has-pinned", &pinner_uring },
 };
@@ -150,15 +153,15 @@ struct pindma_info test_info(struct test *t)
 	return info;
 }
 
-static void device_write(struct test *t, uint64_t offset, uint64_t value,
-			 struct pindma_completion *c)
+void device_write(struct test *t, uint64_t offset, uint64_t value,
+		  struct pindma_completion *c)
 {
 	*c = test_run_ok(t, (struct pindma_op){
 		.opcode = PINDMA_OP_WRITE, .mode = PINDMA_WRITE_IMMEDIATE,
 		.mr = t->mr, .offset = offset, .len = 8, .value = value });
 }
 
-static uint64_t device_read(struct test *t, uint64_t offset)
+uint64_t device_read(struct test *t, uint64_t offset)
 {
 	return test_run_ok(t, (struct pindma_op){
 		.opcode = PINDMA_OP_READ, .mode = PINDMA_READ_VALUE,
@@ -249,7 +252,7 @@ void test_restore(void)
 	negated = 0;
 }
 
-static int device_reg(struct test *t)
+int device_reg(struct test *t)
 {
 	result->memory = (uintptr_t)t->buf;
 	result->memory_len = t->len;
@@ -258,7 +261,7 @@ static int device_reg(struct test *t)
 			     pins[t->pin].flags | t->mr_flags, &t->mr);
 }
 
-static int device_dereg(struct test *t)
+int device_dereg(struct test *t)
 {
 	return pindma_dereg_mr(t->dev, t->mr);
 }
@@ -266,9 +269,12 @@ static int device_dereg(struct test *t)
 /* Register the case's memory in the way that the case says; 0 or -errno. */
 int test_try_reg_mr(struct test *t)
 {
-	if (pins[t->pin].other && t->mr_flags)
-		test_skip(t, "this pinner always pins for writing, and dirties the pages");
-	return pinner(t)->reg(t);
+	int ret = pinner(t)->reg(t);
+
+	if (ret == -EOPNOTSUPP && pins[t->pin].other && t->mr_flags)
+		test_skip(t, "this pinner cannot register memory with flags 0x%x",
+			  t->mr_flags);
+	return ret;
 }
 
 /* It must succeed. */
@@ -340,7 +346,7 @@ static bool device_page_facts(struct test *t, unsigned int page,
 	return true;
 }
 
-static uint64_t device_start_hammer(struct test *t, uint32_t rate)
+uint64_t device_start_hammer(struct test *t, uint32_t rate)
 {
 	struct pindma_op op = {
 		.opcode = PINDMA_OP_HAMMER, .mode = PINDMA_ORDER_UP,
@@ -351,7 +357,7 @@ static uint64_t device_start_hammer(struct test *t, uint32_t rate)
 	return op.user_data;
 }
 
-static void device_stop_hammer(struct test *t, uint64_t user_data)
+void device_stop_hammer(struct test *t, uint64_t user_data)
 {
 	struct pindma_op op = { .opcode = PINDMA_OP_STOP, .value = user_data };
 	struct pindma_completion c;

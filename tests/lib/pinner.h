@@ -6,6 +6,7 @@
  * scenario can be run with each of these; none but the first knows pindma.ko:
  *
  *	pindma	pindma.ko, by the pin mode that the case names
+ *	vfio	vfio type1: the same device, driven by the library alone
  *	uring	buffers registered with io_uring; the device is an NVMe disk
  *
  * The others pin with FOLL_PIN | FOLL_LONGTERM, and for writing: what comes out
@@ -37,7 +38,17 @@ struct pinner {
 			   struct pindma_page *facts);
 };
 
+/* The device by its library: with its driver, or with vfio's */
+int device_reg(struct test *t);
+int device_dereg(struct test *t);
+void device_write(struct test *t, uint64_t offset, uint64_t value,
+		  struct pindma_completion *c);
+uint64_t device_read(struct test *t, uint64_t offset);
+uint64_t device_start_hammer(struct test *t, uint32_t rate);
+void device_stop_hammer(struct test *t, uint64_t user_data);
+
 extern const struct pinner pinner_pindma;
+extern const struct pinner pinner_vfio;
 extern const struct pinner pinner_uring;
 
 /*

@@ -65,6 +65,7 @@ static const char *const pin_names[NR_PINS] = {
 	[PIN_PIN_UNCOUNTED] = "pin-uncounted",
 	[PIN_PIN_SHARED] = "pin-shared",
 	[PIN_PIN_PLAIN] = "pin-plain",
+	[PIN_VFIO] = "vfio", [PIN_VFIO_CLEARED] = "vfio-cleared",
 	[PIN_URING] = "uring", [PIN_URING_CLEARED] = "uring-cleared",
 };
 
@@ -73,6 +74,7 @@ static const struct {
 	const char *name;
 	unsigned int pins;
 } pinners[] = {
+	{ "vfio", BIT(PIN_VFIO) | BIT(PIN_VFIO_CLEARED) },
 	{ "uring", BIT(PIN_URING) | BIT(PIN_URING_CLEARED) },
 	{ "all", PINS_OTHER | PINS_OTHER_CLEARED },
 };
@@ -517,7 +519,7 @@ static void usage(FILE *f)
 	      "  -t, --test GLOB     only cases, or scenarios, of this name; may be repeated\n"
 	      "  -g, --group GROUP   only this group\n"
 	      "      --all           all cases, not just the quick preset\n"
-	      "      --pinner NAME   other pinners of the kernel instead of the driver: uring, all\n"
+	      "      --pinner NAME   other pinners of the kernel instead of the driver: vfio, uring, all\n"
 	      "      --seed N        of the values that are written (default 1)\n"
 	      "      --repeat N      run everything N times\n"
 	      "      --until-fail    stop at the first failure\n"

@@ -31,7 +31,7 @@ const struct scenario accounting_scenarios[] = {
 		.name = "accounting.vmstat",
 		.promise = "each pinned page is counted in nr_foll_pin_acquired, and its unpin in nr_foll_pin_released: pin_user_pages.rst",
 		.fix = "1970dc6f5226 (5.7): mm/gup: /proc/vmstat: pin_user_pages (FOLL_PIN) reporting",
-		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK,
+		.mems = MEMS_ANON_ALL, .pins = PINS_PINDMA,
 		.flags = SCENARIO_FULL,
 		.run = vmstat,
 	},
