@@ -97,8 +97,8 @@ Usage: ./run.sh run [OPTION]...
   -g GROUP            all scenarios of a group, for example fork
   --all               everything, not only the quick preset
   --pinner NAME       second opinions: the same scenarios with pins that others in the kernel make, without pindma.ko:
-                      vfio (the device, driven from user space), uring (io_uring's registered buffers, the device is an
-                      NVMe disk) or all
+                      vfio (the device, driven from user space), uring (io_uring's registered buffers; the device is an
+                      NVMe disk), rxe (soft-RoCE; the kernel moves the data) or all
   --seed S            the seed of a run to repeat
   --repeat N          every case N times
   --until-fail        stop at the first failure; repeats until there is one, unless --repeat says how often
@@ -193,7 +193,7 @@ OPT_QEMU_BIN=${PINDMA_QEMU_BIN:-}
 OPT_TIME='' OPT_RUNS='' OPT_MINIMIZE='' OPT_INPUT=''
 
 GUEST_OPTIONS=(-k --build --qemu --qemu-src --smp --memory --iommu --device --append -n)
-PINNERS=(vfio uring all)
+PINNERS=(vfio uring rxe all)
 RUN_OPTIONS=(-t -g --all --pinner --seed --repeat --until-fail --timeout --case-limit --icount --journal --trace --bisect "${GUEST_OPTIONS[@]}")
 
 options_of() {
@@ -396,7 +396,7 @@ results_finish() {
 
 cmd_list() {
     parse_options list "$@"
-    deps_install "the test runner" gcc libc6-dev make zlib1g-dev liburing-dev
+    deps_install "the test runner" gcc libc6-dev make zlib1g-dev liburing-dev libibverbs-dev
     cache_lock
     runner_provision
     cache_unlock

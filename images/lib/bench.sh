@@ -28,8 +28,7 @@ bench_build() {
 
 # bench_provision: BENCH, a directory with the guest's program and the host's shared object.
 bench_provision() {
-    deps_install "the bench" "${DEPS_BENCH[@]}"
-    BENCH=$CACHE/runner/bench-$(hash_of guest/userlib guest/uapi qemu/include tests/bench)
+    BENCH=$CACHE/runner/bench-$(hash_of guest/userlib guest/uapi qemu/include tests/bench tests/lib/rxe.c tests/lib/rxe.h)
     [ -d "$BENCH" ] || step bench "Building the bench" bench_build "$BENCH"
 }
 

@@ -21,12 +21,8 @@ DEPS_RUN=(
     cpio                # the initramfs
     kmod                # depmod and modprobe --show-depends for the guest's modules
     xz-utils            # the guest's modules are compressed
-    liburing-dev        # the tests use its buffers, the bench drives the NVMe disk with it; linked statically
-)
-
-# For "bench" alone, linked statically
-DEPS_BENCH=(
-    libibverbs-dev      # the bench drives soft-RoCE with it; brings libnl, which it needs
+    liburing-dev        # tests and bench drive an NVMe disk with it; linked statically
+    libibverbs-dev      # and soft-RoCE; brings libnl, which it needs
 )
 
 # For "kselftest" alone

@@ -40,6 +40,8 @@ static const struct {
 			       &pinner_vfio },
 	[PIN_URING] = { 0, 0, NULL, &pinner_uring },
 	[PIN_URING_CLEARED] = { 0, 0, "clear-has-pinned", &pinner_uring },
+	[PIN_RXE] = { 0, 0, NULL, &pinner_rxe },
+	[PIN_RXE_CLEARED] = { 0, 0, "clear-has-pinned", &pinner_rxe },
 };
 
 static const struct pinner *pinner(const struct test *t)

@@ -8,9 +8,10 @@
  *	pindma	pindma.ko, by the pin mode that the case names
  *	vfio	vfio type1: the same device, driven by the library alone
  *	uring	buffers registered with io_uring; the device is an NVMe disk
+ *	rxe	soft-RoCE: the kernel itself does what an adapter would
  *
- * The others pin with FOLL_PIN | FOLL_LONGTERM, and for writing: what comes out
- * must be what comes out of pin-longterm.
+ * The others pin with FOLL_PIN | FOLL_LONGTERM: what comes out must be what comes
+ * out of pin-longterm.
  */
 #ifndef PINNER_H
 #define PINNER_H
@@ -50,6 +51,7 @@ void device_stop_hammer(struct test *t, uint64_t user_data);
 extern const struct pinner pinner_pindma;
 extern const struct pinner pinner_vfio;
 extern const struct pinner pinner_uring;
+extern const struct pinner pinner_rxe;
 
 /*
  * Load a module that this pinner needs, whose files are in the image; the case

@@ -67,6 +67,7 @@ static const char *const pin_names[NR_PINS] = {
 	[PIN_PIN_PLAIN] = "pin-plain",
 	[PIN_VFIO] = "vfio", [PIN_VFIO_CLEARED] = "vfio-cleared",
 	[PIN_URING] = "uring", [PIN_URING_CLEARED] = "uring-cleared",
+	[PIN_RXE] = "rxe", [PIN_RXE_CLEARED] = "rxe-cleared",
 };
 
 /* What --pinner knows, and the ways to pin that it stands for */
@@ -76,6 +77,7 @@ static const struct {
 } pinners[] = {
 	{ "vfio", BIT(PIN_VFIO) | BIT(PIN_VFIO_CLEARED) },
 	{ "uring", BIT(PIN_URING) | BIT(PIN_URING_CLEARED) },
+	{ "rxe", BIT(PIN_RXE) | BIT(PIN_RXE_CLEARED) },
 	{ "all", PINS_OTHER | PINS_OTHER_CLEARED },
 };
 
@@ -519,7 +521,7 @@ static void usage(FILE *f)
 	      "  -t, --test GLOB     only cases, or scenarios, of this name; may be repeated\n"
 	      "  -g, --group GROUP   only this group\n"
 	      "      --all           all cases, not just the quick preset\n"
-	      "      --pinner NAME   other pinners of the kernel instead of the driver: vfio, uring, all\n"
+	      "      --pinner NAME   other pinners of the kernel instead of the driver: vfio, uring, rxe, all\n"
 	      "      --seed N        of the values that are written (default 1)\n"
 	      "      --repeat N      run everything N times\n"
 	      "      --until-fail    stop at the first failure\n"
@@ -758,7 +760,9 @@ static int run_all(void)
 	uname(&u);
 	sysinfo(&si);
 	if (opt.pinner)
-		snprintf(device, sizeof(device), "pinner %s", opt.pinner);
+		snprintf(device, sizeof(device), "pinner %s, pindma.ko is %sloaded",
+			 opt.pinner,
+			 access("/sys/module/pindma", F_OK) ? "not " : "");
 	else
 		snprintf(device, sizeof(device),
 			 "device %u.%u, capabilities 0x%x, %u channels, %s, %u-bit DMA",

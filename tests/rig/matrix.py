@@ -3,7 +3,7 @@
 cell is what all of them say, or that they differ."""
 import re
 
-MODES = ["get", "get-fast", "pin", "pin-fast", "pin-longterm", "pin-fast-longterm", "vfio", "uring"]
+MODES = ["get", "get-fast", "pin", "pin-fast", "pin-longterm", "pin-fast-longterm", "vfio", "uring", "rxe"]
 # What is taken away from the pins of a control, see tests/modules/pindma_negate.c
 CONTROLS = {"cleared": "has-pinned flag cleared", "uncounted": "no count", "shared": "not own", "plain": "both"}
 COLUMNS = MODES + [f"{mode}-{control}" for control in CONTROLS for mode in MODES]
