@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# The same tests in other machines: runs that repeat to the byte, a device that can less, IOMMUs of both kinds, and a
-# guest that moves from one QEMU to another.
+# The same tests in other machines: runs that repeat to the byte, a device that can less, IOMMUs of both kinds, a guest
+# that moves from one QEMU to another, and one in which others pin the pages.
 
 # journal_of NAME ARGUMENT...: a run whose journal is kept as NAME.journal.
 journal_of() {
@@ -76,6 +76,35 @@ outcome_migration() {
     rm "$CACHE/check/results/last/journal.bin"
 }
 
+# Other pinners of the kernel, in a guest without pindma.ko: each cell is what the driver's longterm pins have there. To
+# see it red: tests/mutants/get-for-pin.patch makes the driver's column lose, and no other.
+outcome_pinners() {
+    local results=$CACHE/check/results
+    expect 0 '^PASS' rig run -t 'fork.*/pin-longterm' -t 'fork.*/pin-longterm-cleared'
+    cp "$results/last/summary.json" "$CACHE/check/driver.json"
+    expect 0 '^PASS' rig run -g fork --pinner all
+    grep '^# pindma-test: pinner all, pindma.ko is not loaded' "$results/last/stream.log"
+    python3 - "$CACHE/check/driver.json" "$results/last/summary.json" <<'PYTHON'
+import json, sys
+
+def verdicts(path, pinner):
+    """What came out, by the name of the case without the pinner's"""
+    cases = json.load(open(path))["cases"]
+    parted = [(case["name"].partition("/" + pinner), case["verdict"]) for case in cases]
+    return {row + control: verdict for (row, found, control), verdict in parted if found}
+
+driver = verdicts(sys.argv[1], "pin-longterm")
+assert {"ok", "xfail"} <= set(driver.values())
+bad = 0
+for pinner in ("vfio", "uring", "rxe"):
+    other = verdicts(sys.argv[2], pinner)
+    for row, verdict in driver.items():
+        print(row, pinner, other.get(row), "" if other.get(row) == verdict else f"DIFFERS, pin-longterm: {verdict}")
+        bad |= other.get(row) != verdict
+sys.exit(bad)
+PYTHON
+}
+
 boots() {
     check "rig: a device that is not possible" outcome_bad_device
     [ -n "$OPT_FULL" ] || return 0
@@ -87,4 +116,5 @@ boots() {
     check "IOMMU, strict: a device that does not stop" outcome_iommu strict 1
     check "IOMMU, lazy: a device that does not stop" outcome_iommu lazy 0
     check "live migration, one journal" outcome_migration
+    check "other pinners: vfio, io_uring, soft-RoCE" outcome_pinners
 }
