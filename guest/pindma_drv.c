@@ -3,10 +3,10 @@
  * pindma: driver for a device that masters the bus whenever it likes
  *
  * A reference for drivers that give user memory to hardware: how pages are
- * pinned, charged, mapped and registered (pindma_mr.c), how requests and
- * completions go through rings (pindma_queue.c) and interrupts are shared or not
- * (pindma_irq.c), and in which order all that is taken down when a process dies
- * or the device goes away.
+ * pinned, charged and mapped (pindma_pin.c) and registered (pindma_mr.c), how
+ * requests and completions go through rings (pindma_queue.c) and interrupts are
+ * shared or not (pindma_irq.c), and in which order all that is taken down when
+ * a process dies or the device goes away.
  *
  * The rule that everything else follows from: a page is unpinned only after
  * the device has confirmed that it will not access it any more, or was reset.

@@ -6,7 +6,8 @@
  *	pindma_reset.c	what stops the device for a while: resets, errors, sleep
  *	pindma_irq.c	interrupts: MSI-X, MSI or INTx
  *	pindma_queue.c	ops: submission, completion, admin commands
- *	pindma_mr.c	memory regions: pin, map, register, and back
+ *	pindma_mr.c	memory regions: register, and back
+ *	pindma_pin.c	their pages: pin, map, and back
  *	pindma_userq.c	queues that are mapped into a process
  *	pindma_uapi.c	the character device
  *	pindma_trace.h	tracepoints
@@ -44,6 +45,7 @@
 
 struct eventfd_ctx;
 struct pindma_ctx;
+struct pindma_mr;
 struct pindma_userq;
 
 /* An op on its way */
@@ -148,7 +150,20 @@ struct pindma_ctx {
 	struct pindma_op ops[PINDMA_BATCH];	/* copied, to be posted */
 };
 
+/* A kind of mr: where its memory comes from */
+struct pindma_mr_ops {
+	size_t size;			/* of the structure that begins with mr */
+	u32 flags;			/* PINDMA_MR_* that mean something */
+	/* Get hold of the memory, and set sgt unless it is had on demand. */
+	int (*get)(struct pindma_mr *mr);
+	/* The device does not access it any more, or never did. */
+	void (*put)(struct pindma_mr *mr);
+	void (*page_info)(struct pindma_mr *mr, unsigned long n,
+			  struct pindma_page *info);
+};
+
 struct pindma_mr {
+	const struct pindma_mr_ops *ops;
 	struct pindma_dev *pd;
 	u32 key;
 	u32 domain;
@@ -156,12 +171,9 @@ struct pindma_mr {
 	u32 flags;			/* PINDMA_MR_* */
 	unsigned long addr;
 	u64 len;
-	struct mm_struct *mm;		/* who was charged */
 	unsigned long npages;
-	unsigned long npinned;
-	struct page **pages;
-	struct sg_table sgt;
 	enum dma_data_direction dir;
+	struct sg_table *sgt;		/* mapped for the device, npages long */
 };
 
 /* pindma_drv.c */
@@ -206,8 +218,11 @@ struct pindma_mr *pindma_mr_create(struct pindma_dev *pd, u32 domain,
 				   const struct pindma_reg_mr *arg);
 void pindma_mr_destroy(struct pindma_mr *mr);
 int pindma_mr_register(struct pindma_mr *mr);
-void pindma_mr_page_info(struct pindma_mr *mr, unsigned long n,
-			 struct pindma_page *info);
+void pindma_mr_revoke(struct pindma_mr *mr, struct pindma_sqe *sqe);
+void pindma_page_info(struct page *page, struct pindma_page *info);
+
+/* pindma_pin.c */
+extern const struct pindma_mr_ops pindma_pin_ops;
 
 /* pindma_userq.c */
 int pindma_userq_create(struct pindma_ctx *ctx,

@@ -55,8 +55,8 @@ TRACE_EVENT(pindma_map,
 	TP_fast_assign(
 		__entry->dev = mr->pd->id;
 		__entry->key = mr->key;
-		__entry->nents = mr->sgt.nents;
-		__entry->bus = sg_dma_address(mr->sgt.sgl);
+		__entry->nents = mr->sgt->nents;
+		__entry->bus = sg_dma_address(mr->sgt->sgl);
 	),
 	TP_printk("pindma%d key=0x%x nents=%u bus=0x%llx",
 		  __entry->dev, __entry->key, __entry->nents, __entry->bus)
@@ -84,8 +84,8 @@ TRACE_EVENT(pindma_register,
 
 /* About to be unpinned: the device does not access it any more. */
 TRACE_EVENT(pindma_unpin,
-	TP_PROTO(const struct pindma_mr *mr),
-	TP_ARGS(mr),
+	TP_PROTO(const struct pindma_mr *mr, unsigned long npages),
+	TP_ARGS(mr, npages),
 	TP_STRUCT__entry(
 		__field(int, dev)
 		__field(u32, key)
@@ -94,7 +94,7 @@ TRACE_EVENT(pindma_unpin,
 	TP_fast_assign(
 		__entry->dev = mr->pd->id;
 		__entry->key = mr->key;
-		__entry->npages = mr->npinned;
+		__entry->npages = npages;
 	),
 	TP_printk("pindma%d key=0x%x npages=%lu",
 		  __entry->dev, __entry->key, __entry->npages)

@@ -233,7 +233,7 @@ static int pindma_ioctl_pages(struct pindma_ctx *ctx, void *arg)
 			break;
 		}
 		memset(&info, 0, sizeof(info));
-		pindma_mr_page_info(mr, pages->first + n, &info);
+		mr->ops->page_info(mr, pages->first + n, &info);
 		if (copy_to_user(&to[n], &info, sizeof(info))) {
 			ret = -EFAULT;
 			break;

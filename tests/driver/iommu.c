@@ -4,7 +4,7 @@
  * AFTER_STOP and STALE_ATC make it do. What stops it then is an IOMMU, and without
  * one nothing does. The pages stay the case's own, so that it can see what lands.
  *
- * To see them red: leave out dma_unmap_sgtable() in pindma_mr.c (the IOMMU lets
+ * To see them red: leave out dma_unmap_sgtable() in pindma_pin.c (the IOMMU lets
  * the writes pass), arm no fault (nothing is stale), or let STALE_ATC use
  * pindma_dma() (then it does not get through).
  */

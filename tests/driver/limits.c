@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What the driver refuses. To see it red: drop a check in pindma_uapi.c or
- * pindma_mr.c.
+ * pindma_mr.c, or pindma_pin_charge().
  */
 #include <errno.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 /*
  * fork() and pinned anonymous memory: the device must stay with the parent.
  *
- * To see a cell red: use GET for PIN in guest/pindma_mr.c (tests/mutants), or
+ * To see a cell red: use GET for PIN in guest/pindma_pin.c (tests/mutants), or
  * boot a kernel without the commit that the scenario names. For dontfork and
  * wipeonfork remove the madvise(), for shared make the memory MAP_PRIVATE, for
  * vfork_exec call fork() in place of vfork(): then the GET cells are lost.
