@@ -83,7 +83,7 @@ void pindma_dev_fail(struct pindma_dev *pd, const char *why)
  */
 int pindma_dev_status(struct pindma_dev *pd)
 {
-	/* Pairs with pindma_dev_halt(): the reset comes before this is seen. */
+	/* Pairs with pindma_dev_halt() and pindma_remove(): the reset comes before this is seen. */
 	switch (smp_load_acquire(&pd->state)) {
 	case PINDMA_UP:
 		return 0;
@@ -199,10 +199,13 @@ static void pindma_free_queues(struct pindma_dev *pd)
 	int i;
 
 	pindma_irq_free(pd);
-	for (i = 0; i < PINDMA_NUM_QUEUES; i++) {
+	for (i = 0; i < PINDMA_NUM_QUEUES; i++)
 		pindma_queue_flush(&pd->queues[i]);
+	/* Whoever waited for an answer to a command may still look at the ring. */
+	mutex_lock(&pd->admin_lock);
+	mutex_unlock(&pd->admin_lock);
+	for (i = 0; i < PINDMA_NUM_QUEUES; i++)
 		pindma_queue_free(&pd->queues[i]);
-	}
 }
 
 static int pindma_init_queues(struct pindma_dev *pd)
@@ -324,8 +327,9 @@ static void pindma_remove(struct pci_dev *pdev)
 	 * it DMA. Whoever gets gone_sem next may unpin.
 	 */
 	down_write(&pd->gone_sem);
-	WRITE_ONCE(pd->state, PINDMA_GONE);
 	pindma_dev_reset(pd);
+	/* Whoever sees this may unpin, so it comes after the reset. */
+	smp_store_release(&pd->state, PINDMA_GONE);
 	up_write(&pd->gone_sem);
 	pindma_free_queues(pd);
 	wake_up_all(&pd->dead_wait);

@@ -437,19 +437,23 @@ static bool pindma_admin_wait(struct pindma_queue *q)
  * Run an admin command. 0 or the device's refusal as an error. If there is no
  * answer in time the device is reset, which does what any command could have
  * done for the safety of memory: -EIO.
+ *
+ * This needs no gone_sem: remove waits for the command that is on its way, and
+ * after it there is none. Memory reclaim may wait for admin_lock, so nothing is
+ * allocated with it held.
  */
 int pindma_queue_admin(struct pindma_dev *pd, struct pindma_sqe *sqe)
 {
 	struct pindma_queue *q = &pd->queues[PINDMA_QUEUE_ADMIN];
-	int ret = 0;
 	u16 status;
+	int ret;
 
 	mutex_lock(&pd->admin_lock);
 	reinit_completion(&pd->admin_done);
 	spin_lock_irq(&q->lock);
-	if (READ_ONCE(pd->state) != PINDMA_UP) {
-		ret = -EIO;
-	} else {
+	/* The flush comes after this is set, and takes the lock. */
+	ret = pindma_dev_status(pd);
+	if (!ret) {
 		pindma_queue_push(q, NULL, 0, sqe);
 		pindma_queue_ring(q);
 	}
