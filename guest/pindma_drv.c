@@ -16,6 +16,7 @@
 #include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
+#include <linux/workqueue.h>
 
 #include "pindma_compat.h"
 #include "pindma_drv.h"
@@ -30,6 +31,8 @@ static void pindma_dev_free(struct kref *ref)
 	struct pindma_dev *pd = container_of(ref, struct pindma_dev, ref);
 
 	ida_destroy(&pd->mr_ida);
+	xa_destroy(&pd->demands);
+	destroy_workqueue(pd->demand_wq);
 	xa_destroy(&pd->ctxs);
 	ida_free(&pindma_ids, pd->id);
 	kfree(pd->misc.name);
@@ -233,6 +236,7 @@ static struct pindma_dev *pindma_dev_alloc(struct pci_dev *pdev)
 	kref_init(&pd->ref);
 	pd->pdev = pdev;
 	ida_init(&pd->mr_ida);
+	xa_init_flags(&pd->demands, XA_FLAGS_LOCK_IRQ);
 	mutex_init(&pd->admin_lock);
 	init_completion(&pd->admin_done);
 	mutex_init(&pd->fault_lock);
@@ -252,8 +256,14 @@ static struct pindma_dev *pindma_dev_alloc(struct pci_dev *pdev)
 	pd->misc.name = kasprintf(GFP_KERNEL, "pindma%d", pd->id);
 	if (!pd->misc.name)
 		goto err_id;
+	/* A fault may take as long as a disk does: unbound. */
+	pd->demand_wq = alloc_workqueue("%s", WQ_UNBOUND, 0, pd->misc.name);
+	if (!pd->demand_wq)
+		goto err_name;
 	return pd;
 
+err_name:
+	kfree(pd->misc.name);
 err_id:
 	ida_free(&pindma_ids, pd->id);
 err_free:

@@ -8,14 +8,17 @@
  *	pindma_queue.c	ops: submission, completion, admin commands
  *	pindma_mr.c	memory regions: register, and back
  *	pindma_pin.c	their pages: pin, map, and back
+ *	pindma_demand.c	or else: fault, map when the device asks, and back
  *	pindma_userq.c	queues that are mapped into a process
  *	pindma_uapi.c	the character device
  *	pindma_trace.h	tracepoints
  *	pindma_debugfs.c	counters
  *
- * Locks, outermost first: gone_sem, ctx_lock, mr_lock, admin_lock; post_lock and
- * reap_lock of a file; the lock of a queue, the lock of a file. userq_lock is
- * inside gone_sem, ctx_lock and mmap_lock, and outside the lock of a queue.
+ * Locks, outermost first: gone_sem, ctx_lock, mr_lock, mmap_lock, the lock of an
+ * mr on demand, admin_lock; post_lock and reap_lock of a file; the lock of a
+ * queue, the lock of a file. userq_lock is inside gone_sem, ctx_lock and
+ * mmap_lock, and outside the lock of an mr and that of a queue. Memory reclaim
+ * takes the lock of an mr, and all that is inside it.
  */
 #ifndef PINDMA_DRV_H
 #define PINDMA_DRV_H
@@ -97,6 +100,8 @@ struct pindma_dev {
 	u32 irq_mode;			/* PINDMA_IRQ_* */
 
 	struct ida mr_ida;		/* slots of the device's mr table */
+	struct xarray demands;		/* mrs on demand, by key */
+	struct workqueue_struct *demand_wq;
 	atomic_t mr_generation;
 	struct mutex admin_lock;	/* one admin command at a time: */
 	struct completion admin_done;
@@ -158,6 +163,8 @@ struct pindma_mr_ops {
 	int (*get)(struct pindma_mr *mr);
 	/* The device does not access it any more, or never did. */
 	void (*put)(struct pindma_mr *mr);
+	/* A reset has taken all of it from the device. NULL: it gets it again. */
+	void (*lost)(struct pindma_mr *mr);
 	void (*page_info)(struct pindma_mr *mr, unsigned long n,
 			  struct pindma_page *info);
 };
@@ -223,6 +230,10 @@ void pindma_page_info(struct page *page, struct pindma_page *info);
 
 /* pindma_pin.c */
 extern const struct pindma_mr_ops pindma_pin_ops;
+
+/* pindma_demand.c, with CONFIG_HMM_MIRROR */
+extern const struct pindma_mr_ops pindma_demand_ops;
+void pindma_demand_request(struct pindma_dev *pd, u32 key, u64 page);
 
 /* pindma_userq.c */
 int pindma_userq_create(struct pindma_ctx *ctx,

@@ -7,6 +7,7 @@
  * put it back. What there is to get and to put differs by kind of mr:
  *
  *	pindma_pin.c	pages of a process, pinned
+ *	pindma_demand.c	pages of a process, as it has them
  */
 #include <linux/dma-mapping.h>
 #include <linux/log2.h>
@@ -63,7 +64,8 @@ int pindma_mr_register(struct pindma_mr *mr)
 
 /*
  * A command that takes memory away from the device, and so must succeed: when
- * this returns the device does not access it any more.
+ * this returns the device does not access it any more. Nor does it if it does
+ * not know the mr.
  */
 void pindma_mr_revoke(struct pindma_mr *mr, struct pindma_sqe *sqe)
 {
@@ -74,7 +76,7 @@ void pindma_mr_revoke(struct pindma_mr *mr, struct pindma_sqe *sqe)
 	if (pindma_dev_status(mr->pd))
 		return;
 	ret = pindma_queue_admin(mr->pd, sqe);
-	if (ret && !pindma_dev_status(mr->pd))
+	if (ret && ret != -ENOENT && !pindma_dev_status(mr->pd))
 		pindma_dev_fail(mr->pd, "memory could not be taken back");
 }
 
@@ -106,7 +108,7 @@ static void pindma_mr_put_key(struct pindma_mr *mr)
 	ida_free(&mr->pd->mr_ida, mr->key & (mr->pd->max_mrs - 1));
 }
 
-/* The kind of mr that has this mode, NULL: there is none. */
+/* The kind of mr that has this mode */
 static const struct pindma_mr_ops *pindma_mr_kind(u32 pin_mode)
 {
 	switch (pin_mode) {
@@ -114,8 +116,12 @@ static const struct pindma_mr_ops *pindma_mr_kind(u32 pin_mode)
 	case PINDMA_PIN_PIN:
 	case PINDMA_PIN_LONGTERM:
 		return &pindma_pin_ops;
+	case PINDMA_PIN_ON_DEMAND:
+		if (!IS_ENABLED(CONFIG_HMM_MIRROR))
+			return ERR_PTR(-EOPNOTSUPP);
+		return &pindma_demand_ops;
 	default:
-		return NULL;
+		return ERR_PTR(-EINVAL);
 	}
 }
 
@@ -128,7 +134,9 @@ struct pindma_mr *pindma_mr_create(struct pindma_dev *pd, u32 domain,
 	u64 end;
 	int ret;
 
-	if (!ops || arg->flags & ~ops->flags || arg->mr || !arg->len ||
+	if (IS_ERR(ops))
+		return ERR_CAST(ops);
+	if (arg->flags & ~ops->flags || arg->mr || !arg->len ||
 	    check_add_overflow(arg->addr, arg->len, &end) ||
 	    end > ULONG_MAX - PAGE_SIZE)
 		return ERR_PTR(pindma_refuse(pd, "REG_MR: no memory has 0x%llx bytes at 0x%llx",

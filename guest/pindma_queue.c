@@ -346,14 +346,29 @@ static void pindma_queue_finish(struct pindma_queue *q, unsigned int slot,
 	q->free[q->num_free++] = slot;
 }
 
-/* Fetch what the device has completed, if anything. */
+/* A cqe that belongs to an op, or should. With the lock. */
+static void pindma_queue_complete(struct pindma_queue *q,
+				  const struct pindma_cqe *cqe)
+{
+	u64 tag = le64_to_cpu(cqe->tag);
+	unsigned int slot = tag % PINDMA_ENTRIES;
+
+	if (slot < PINDMA_MAX_REQS && q->reqs[slot].tag == tag && tag)
+		pindma_queue_finish(q, slot, le64_to_cpu(cqe->result),
+				    le64_to_cpu(cqe->seq),
+				    le16_to_cpu(cqe->status));
+	else
+		dev_err_ratelimited(&q->pd->pdev->dev,
+				    "queue %d: completion of unknown op 0x%llx\n",
+				    q->nr, tag);
+}
+
+/* Fetch what the device has completed, or asks for, if anything. */
 void pindma_queue_scan(struct pindma_queue *q)
 {
 	u32 head;
 	unsigned long flags;
 	struct pindma_cqe *cqe;
-	unsigned int slot;
-	u64 tag;
 
 	spin_lock_irqsave(&q->lock, flags);
 	if (q->userq) {
@@ -367,16 +382,13 @@ void pindma_queue_scan(struct pindma_queue *q)
 		if (le16_to_cpu(READ_ONCE(cqe->phase)) != q->phase)
 			break;
 		dma_rmb();	/* the phase first, then the rest */
-		tag = le64_to_cpu(cqe->tag);
-		slot = tag % PINDMA_ENTRIES;
-		if (slot < PINDMA_MAX_REQS && q->reqs[slot].tag == tag && tag)
-			pindma_queue_finish(q, slot, le64_to_cpu(cqe->result),
-					    le64_to_cpu(cqe->seq),
-					    le16_to_cpu(cqe->status));
+		if (IS_ENABLED(CONFIG_HMM_MIRROR) &&
+		    q->nr == PINDMA_QUEUE_ADMIN &&
+		    le16_to_cpu(cqe->status) == PINDMA_ST_PAGE_REQUEST)
+			pindma_demand_request(q->pd, le64_to_cpu(cqe->tag),
+					      le64_to_cpu(cqe->result));
 		else
-			dev_err_ratelimited(&q->pd->pdev->dev,
-					    "queue %d: completion of unknown op 0x%llx\n",
-					    q->nr, tag);
+			pindma_queue_complete(q, cqe);
 		q->cq_head = (q->cq_head + 1) % PINDMA_ENTRIES;
 		if (!q->cq_head)
 			q->phase ^= 1;

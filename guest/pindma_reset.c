@@ -45,6 +45,8 @@ static int pindma_restart_mrs(struct pindma_dev *pd)
 	xa_for_each(&pd->ctxs, domain, ctx) {
 		mutex_lock(&ctx->mr_lock);
 		xa_for_each(&ctx->mrs, key, mr) {
+			if (mr->ops->lost)
+				mr->ops->lost(mr);
 			ret = pindma_mr_register(mr);
 			if (ret)
 				break;

@@ -82,6 +82,27 @@ TRACE_EVENT(pindma_register,
 		  __entry->dev, __entry->key, __entry->domain, __entry->len)
 );
 
+/* The kernel takes memory of the process back, and with it what the device has. */
+TRACE_EVENT(pindma_invalidate,
+	TP_PROTO(const struct pindma_mr *mr, unsigned long start,
+		 unsigned long end),
+	TP_ARGS(mr, start, end),
+	TP_STRUCT__entry(
+		__field(int, dev)
+		__field(u32, key)
+		__field(unsigned long, start)
+		__field(unsigned long, end)
+	),
+	TP_fast_assign(
+		__entry->dev = mr->pd->id;
+		__entry->key = mr->key;
+		__entry->start = start;
+		__entry->end = end;
+	),
+	TP_printk("pindma%d key=0x%x start=0x%lx end=0x%lx",
+		  __entry->dev, __entry->key, __entry->start, __entry->end)
+);
+
 /* About to be unpinned: the device does not access it any more. */
 TRACE_EVENT(pindma_unpin,
 	TP_PROTO(const struct pindma_mr *mr, unsigned long npages),

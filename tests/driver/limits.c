@@ -102,7 +102,7 @@ static void bad_arguments(struct test *t)
 	REFUSES(t, EINVAL, PINDMA_IOC_REG_MR, struct pindma_reg_mr,
 		.addr = addr, .len = 8);
 	REFUSES(t, EINVAL, PINDMA_IOC_REG_MR, struct pindma_reg_mr,
-		.pin_mode = 4, .addr = addr, .len = 8);
+		.pin_mode = 99, .addr = addr, .len = 8);
 	REFUSES(t, EINVAL, PINDMA_IOC_REG_MR, struct pindma_reg_mr,
 		.pin_mode = PINDMA_PIN_PIN, .flags = 1u << 3, .addr = addr, .len = 8);
 	REFUSES(t, EINVAL, PINDMA_IOC_REG_MR, struct pindma_reg_mr,

@@ -42,6 +42,7 @@ static const struct {
 	[PIN_URING_CLEARED] = { 0, 0, "clear-has-pinned", &pinner_uring },
 	[PIN_RXE] = { 0, 0, NULL, &pinner_rxe },
 	[PIN_RXE_CLEARED] = { 0, 0, "clear-has-pinned", &pinner_rxe },
+	[PIN_ON_DEMAND] = { PINDMA_PIN_ON_DEMAND, 0, NULL, NULL },
 };
 
 static const struct pinner *pinner(const struct test *t)
@@ -288,6 +289,8 @@ void test_pin(struct test *t)
 	if (ret == -EFAULT && pins[t->pin].mode == PINDMA_PIN_LONGTERM &&
 	    test_has_disk(t))
 		test_skip(t, "the kernel refuses to pin this file for long, see longterm.file_refused");
+	if (ret == -EOPNOTSUPP)
+		test_skip(t, "this kernel cannot do it, see EOPNOTSUPP in pindma_reg_mr(3)");
 	if (ret)
 		test_error(t, "cannot register the mr: %s", strerror(-ret));
 	for (page = 0; page < NR_PAGES; page++)

@@ -221,7 +221,6 @@ static void look(struct test *t, const struct peer *peer, unsigned int who,
 	struct pindma_completion c;
 	int i;
 
-	v->pinned_pfn = test_pinned_pfn(t, page);
 	v->pfn_before = test_pfn(t, t->mem + base);
 	for (i = 0; i < 2; i++) {
 		if (who & DEVICE_WRITES) {
@@ -241,6 +240,8 @@ static void look(struct test *t, const struct peer *peer, unsigned int who,
 		v->cpu_read = test_dma_read(t, base + OFF_PROCESS);
 	}
 	v->pfn_after = test_pfn(t, t->mem + base);
+	/* On demand the device has no page before it has needed it. */
+	v->pinned_pfn = test_pinned_pfn(t, page);
 }
 
 static void describe(struct test *t, const struct peer *peer, unsigned int who,

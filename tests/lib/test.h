@@ -46,6 +46,7 @@ enum pin {
 	PIN_PIN_CLEARED, PIN_PIN_FAST_CLEARED, PIN_LONGTERM_CLEARED,
 	PIN_FAST_LONGTERM_CLEARED,
 	PIN_PIN_UNCOUNTED, PIN_PIN_SHARED, PIN_PIN_PLAIN,
+	PIN_ON_DEMAND,	/* not pinned at all: the device asks for pages */
 	/* Other pinners of the kernel, each with its own device: see pinner.h */
 	PIN_VFIO, PIN_VFIO_CLEARED, PIN_URING, PIN_URING_CLEARED,
 	PIN_RXE, PIN_RXE_CLEARED,
@@ -70,6 +71,7 @@ enum pin {
 #define PINS_UNCOUNTED	BIT(PIN_PIN_UNCOUNTED)
 #define PINS_SHARED	BIT(PIN_PIN_SHARED)
 #define PINS_PLAIN	BIT(PIN_PIN_PLAIN)
+#define PINS_DEMAND	BIT(PIN_ON_DEMAND)
 #define PINS_CONTROL	(PINS_CLEARED | PINS_UNCOUNTED | PINS_SHARED | \
 			 PINS_PLAIN)
 
@@ -121,6 +123,7 @@ extern const struct scenario driver_order_scenarios[];
 extern const struct scenario driver_limits_scenarios[];
 extern const struct scenario driver_device_scenarios[];
 extern const struct scenario driver_removal_scenarios[];
+extern const struct scenario driver_demand_scenarios[];
 extern const struct scenario driver_userq_scenarios[];
 extern const struct scenario driver_host_scenarios[];
 extern const struct scenario driver_life_scenarios[];

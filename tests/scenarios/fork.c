@@ -331,14 +331,14 @@ const struct scenario fork_scenarios[] = {
 		.name = "fork.parent_write",
 		.promise = "a page that was pinned before fork() stays the parent's when the parent writes to it; the child gets a copy",
 		.fix = EARLY_COPY,
-		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK | PINS_CLEARED |
+		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK | PINS_DEMAND | PINS_CLEARED |
 						PINS_UNCOUNTED,
 		.run = parent_write,
 	}, {
 		.name = "fork.child_write",
 		.promise = "a child that writes does not take the pinned page from its parent",
 		.fix = EARLY_COPY,
-		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK | PINS_CLEARED,
+		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK | PINS_DEMAND | PINS_CLEARED,
 		.run = child_write,
 	}, {
 		.name = "fork.child_exit",
@@ -350,7 +350,7 @@ const struct scenario fork_scenarios[] = {
 		.name = "fork.nested",
 		.promise = "neither a child nor a grandchild takes, or sees, the pinned page",
 		.fix = EARLY_COPY,
-		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK | PINS_CLEARED,
+		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK | PINS_DEMAND | PINS_CLEARED,
 		.run = nested,
 	}, {
 		.name = "fork.vfork_exec",
@@ -361,7 +361,7 @@ const struct scenario fork_scenarios[] = {
 		.name = "fork.under_hammer",
 		.promise = "a device that writes all the time is neither lost by the parent nor seen by the child over 100 forks",
 		.fix = EARLY_COPY,
-		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK | PINS_CLEARED,
+		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK | PINS_DEMAND | PINS_CLEARED,
 		.flags = SCENARIO_SLOW,
 		.run = under_hammer,
 	}, {

@@ -190,19 +190,19 @@ const struct scenario lifetime_scenarios[] = {
 	{
 		.name = "lifetime.kill9",
 		.promise = DRAINED ": a process is killed under a hammer",
-		.mems = MEMS_ANON_ALL, .pins = PINS_PINDMA,
+		.mems = MEMS_ANON_ALL, .pins = PINS_PINDMA | PINS_DEMAND,
 		.flags = SCENARIO_SLOW,
 		.run = kill9,
 	}, {
 		.name = "lifetime.exit",
 		.promise = DRAINED ": a process exits under a hammer",
-		.mems = MEMS_ANON_ALL, .pins = PINS_PINDMA,
+		.mems = MEMS_ANON_ALL, .pins = PINS_PINDMA | PINS_DEMAND,
 		.flags = SCENARIO_SLOW,
 		.run = exit_,
 	}, {
 		.name = "lifetime.exec",
 		.promise = DRAINED ": a process executes another program under a hammer",
-		.mems = MEMS_ANON_ALL, .pins = PINS_PINDMA,
+		.mems = MEMS_ANON_ALL, .pins = PINS_PINDMA | PINS_DEMAND,
 		.flags = SCENARIO_SLOW,
 		.run = exec,
 	}, {

@@ -116,15 +116,15 @@ static void pageout_twice(struct test *t)
 const struct scenario madvise_scenarios[] = {
 	{
 		.name = "madvise.dontneed",
-		.promise = "none: MADV_DONTNEED gives the page away, pinned or not, and the process gets another: madvise(2)",
-		.mems = BIT(MEM_ANON) | BIT(MEM_THP), .pins = PINS_STOCK,
+		.promise = "none, but on demand: MADV_DONTNEED gives the page away, pinned or not, and the process gets another: madvise(2)",
+		.mems = BIT(MEM_ANON) | BIT(MEM_THP), .pins = PINS_STOCK | PINS_DEMAND,
 		.flags = SCENARIO_FULL,
 		.run = dontneed,
 	}, {
 		.name = "madvise.free",
 		.promise = "MADV_FREE and reclaim do not drop a page that a device is using: commit 6c8e2a256915",
 		.fix = "6c8e2a256915 (5.18, 5.10.111): mm: fix race between MADV_FREE reclaim and blkdev direct IO read",
-		.mems = BIT(MEM_ANON), .pins = PINS_STOCK,
+		.mems = BIT(MEM_ANON), .pins = PINS_STOCK | PINS_DEMAND,
 		.flags = SCENARIO_FULL,
 		.run = free_pinned,
 	}, {

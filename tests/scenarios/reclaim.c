@@ -88,7 +88,7 @@ const struct scenario reclaim_scenarios[] = {
 		.promise = PROMISE,
 		.fix = FIX,
 		.mems = BIT(MEM_ANON),
-		.pins = PINS_STOCK | PINS_UNCOUNTED | PINS_PLAIN,
+		.pins = PINS_STOCK | PINS_DEMAND | PINS_UNCOUNTED | PINS_PLAIN,
 		.flags = SCENARIO_FULL,
 		.run = pageout_read,
 	}, {
@@ -96,7 +96,7 @@ const struct scenario reclaim_scenarios[] = {
 		.promise = PROMISE ", 50 times under a hammer",
 		.fix = FIX,
 		.mems = BIT(MEM_ANON),
-		.pins = PINS_STOCK | PINS_UNCOUNTED | PINS_PLAIN,
+		.pins = PINS_STOCK | PINS_DEMAND | PINS_UNCOUNTED | PINS_PLAIN,
 		.flags = SCENARIO_FULL,
 		.run = under_hammer,
 	},

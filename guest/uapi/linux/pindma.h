@@ -48,7 +48,7 @@
 #include <linux/types.h>
 #include <hw/misc/pindma_regs.h>
 
-#define PINDMA_UAPI_VERSION	2
+#define PINDMA_UAPI_VERSION	3
 
 /* An address in the caller's memory */
 typedef __u64 pindma_uptr;
@@ -112,10 +112,16 @@ struct pindma_info {
 #define PINDMA_PIN_GET		1	/* FOLL_GET: wrong for DMA */
 #define PINDMA_PIN_PIN		2	/* FOLL_PIN: for short I/O */
 #define PINDMA_PIN_LONGTERM	3	/* FOLL_PIN | FOLL_LONGTERM, as RDMA */
+/*
+ * Nothing is held: the device asks for a page when an op comes to it, and gets
+ * what the process has there by then. The kernel may take it back at any time;
+ * then the device asks again. See Documentation/mm/hmm.rst.
+ */
+#define PINDMA_PIN_ON_DEMAND	4	/* since version 3 */
 
-#define PINDMA_MR_FAST		(1u << 0)	/* *_user_pages_fast() */
+#define PINDMA_MR_FAST		(1u << 0)	/* *_user_pages_fast(), not ON_DEMAND */
 #define PINDMA_MR_READONLY	(1u << 1)	/* the device only reads */
-#define PINDMA_MR_NODIRTY	(1u << 2)	/* do not dirty the pages at unpin */
+#define PINDMA_MR_NODIRTY	(1u << 2)	/* do not dirty pages given back */
 
 /**
  * struct pindma_reg_mr - PINDMA_IOC_REG_MR: pin memory for the device
@@ -126,10 +132,19 @@ struct pindma_info {
  * @addr: first byte, any alignment
  * @len: bytes, not 0
  *
- * All pages are faulted in. Errors, besides what get_user_pages() returns:
- * ENOMEM RLIMIT_MEMLOCK would be exceeded, or there is no memory; ENOSPC the
- * device has no room for another mr or that many pages; EINTR a fatal signal
- * came in between.
+ * All pages are faulted in and count against RLIMIT_MEMLOCK, unless the mr is
+ * ON_DEMAND. Errors, besides what get_user_pages() returns: ENOMEM RLIMIT_MEMLOCK
+ * would be exceeded, or there is no memory; ENOSPC the device has no room for
+ * another mr or that many pages; EINTR a fatal signal came in between.
+ *
+ * ON_DEMAND: nothing need be mapped there yet. The mr is about addresses of the
+ * process that registers it, and what they mean when the device comes to them:
+ * after munmap() and mmap() it is the new memory. An op to an address where there
+ * is nothing, or (without READONLY) nothing that may be written, or not what can
+ * be had on demand (mappings of a device, what userfaultfd watches), ends with
+ * PINDMA_ST_DMA_ERROR, and so does each once the process's memory is gone. An op with
+ * PINDMA_SQE_ON_MARK is not performed within the store of the mark if it has to
+ * ask. FAST: EINVAL. EOPNOTSUPP the kernel has no CONFIG_HMM_MIRROR.
  */
 struct pindma_reg_mr {
 	__u32 size;
@@ -273,7 +288,8 @@ struct pindma_eventfd {
 
 /**
  * struct pindma_page - what the kernel knows of a page of an mr, right now
- * @pfn: page frame number that the device accesses
+ * @pfn: page frame number that the device accesses; ON_DEMAND: 0, and so is all
+ *	the rest, if it has none at the moment
  * @flags: PINDMA_PAGE_*
  * @refcount: of the folio
  * @mapcount: of the page up to 6.11, of the folio from 6.12 on

@@ -76,7 +76,7 @@ int pindma_fd(const struct pindma *handle);
 int pindma_get_info(struct pindma *handle, struct pindma_info *info);
 
 /**
- * pindma_reg_mr - pin memory and make it known to the device
+ * pindma_reg_mr - pin memory, or offer it on demand, and let the device know
  * @addr: first byte
  * @len: bytes
  * @pin_mode: PINDMA_PIN_*
