@@ -7,9 +7,13 @@
 #define PINDMA_COMPAT_H
 
 #include <linux/eventfd.h>
+#include <linux/err.h>
 #include <linux/mm.h>
+#include <linux/mmu_notifier.h>
+#include <linux/pagemap.h>
 #include <linux/pci.h>
 #include <linux/pm.h>
+#include <linux/rmap.h>
 #include <linux/version.h>
 
 /* 6.3: bc292ab00f6c, flags of a vma are set by functions */
@@ -84,5 +88,45 @@ static inline bool pindma_page_exclusive(struct page *page)
 	return PageAnon(page) && PageAnonExclusive(page);
 #endif
 }
+
+/*
+ * 6.15: 599b684a7854, make_device_exclusive() for one page. The folio is unlocked
+ * at once: while it is locked, and the entry is there, fork() fails.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0) && defined(CONFIG_DEVICE_PRIVATE)
+#define PINDMA_HAS_EXCLUSIVE	1
+static inline struct page *pindma_make_exclusive(struct mm_struct *mm,
+						 unsigned long addr, void *owner)
+{
+	struct folio *folio;
+	struct page *page = make_device_exclusive(mm, addr, owner, &folio);
+
+	if (!IS_ERR(page)) {
+		folio_unlock(folio);
+		folio_put(folio);
+	}
+	return page;
+}
+
+/* Does the notifier only tell owner of what it has done itself? */
+static inline bool pindma_made_exclusive(const struct mmu_notifier_range *range,
+					 void *owner)
+{
+	return range->event == MMU_NOTIFY_EXCLUSIVE && range->owner == owner;
+}
+#else
+#define PINDMA_HAS_EXCLUSIVE	0
+static inline struct page *pindma_make_exclusive(struct mm_struct *mm,
+						 unsigned long addr, void *owner)
+{
+	return ERR_PTR(-EOPNOTSUPP);
+}
+
+static inline bool pindma_made_exclusive(const struct mmu_notifier_range *range,
+					 void *owner)
+{
+	return false;
+}
+#endif
 
 #endif /* PINDMA_COMPAT_H */

@@ -8,6 +8,9 @@
  * changed meanwhile? map, tell the device. On the way out, with the lock: tell
  * the device, unmap, dirty. See Documentation/mm/hmm.rst.
  *
+ * Exclusive memory is that, and no CPU maps a page as long as the device has it:
+ * a CPU that comes to it faults, and takes it back.
+ *
  * The kernel takes pages back in reclaim, too: with the lock held, nothing may
  * be allocated that would wait for memory.
  */
@@ -33,6 +36,9 @@ struct pindma_lent {
 struct pindma_demand {
 	struct pindma_mr mr;
 	struct mmu_interval_notifier notifier;
+	/* What the process has at page n, and since when the notifier counts */
+	int (*fault)(struct pindma_demand *d, unsigned long n,
+		     unsigned long *seq, struct page **page);
 	struct work_struct work;	/* answers to requests */
 	unsigned long *wanted;		/* a bit for each page, see work */
 	struct mutex lock;		/* all below; inside mmap_lock */
@@ -111,6 +117,8 @@ static bool pindma_demand_invalidate(struct mmu_interval_notifier *notifier,
 	unsigned long start = max(range->start, base) - base;
 	unsigned long end = min(range->end - base, d->mr.npages * PAGE_SIZE);
 
+	if (pindma_made_exclusive(range, d))
+		return true;
 	/* The OOM killer does not wait for a device: it must do without. */
 	if (!mmu_notifier_range_blockable(range))
 		return false;
@@ -146,13 +154,13 @@ void pindma_demand_request(struct pindma_dev *pd, u32 key, u64 page)
 
 /* What the process has there now. It may have changed when this returns. */
 static int pindma_demand_fault(struct pindma_demand *d, unsigned long n,
-			       unsigned long seq, struct page **page)
+			       unsigned long *seq, struct page **page)
 {
 	struct mm_struct *mm = d->notifier.mm;
 	unsigned long pfn = 0;
 	struct hmm_range range = {
 		.notifier	= &d->notifier,
-		.notifier_seq	= seq,
+		.notifier_seq	= mmu_interval_read_begin(&d->notifier),
 		.start		= pindma_demand_addr(d, n),
 		.end		= pindma_demand_addr(d, n + 1),
 		.hmm_pfns	= &pfn,
@@ -165,9 +173,30 @@ static int pindma_demand_fault(struct pindma_demand *d, unsigned long n,
 	mmap_read_lock(mm);
 	ret = hmm_range_fault(&range);
 	mmap_read_unlock(mm);
+	*seq = range.notifier_seq;
 	if (!ret)
 		*page = hmm_pfn_to_page(pfn);
 	return ret;
+}
+
+/*
+ * To take a page from CPUs, for the device alone. Whatever it takes to have it
+ * there and writable, or to undo the last time, is done, and notified of, before
+ * the notifier counts.
+ */
+static int pindma_exclusive_fault(struct pindma_demand *d, unsigned long n,
+				  unsigned long *seq, struct page **page)
+{
+	struct mm_struct *mm = d->notifier.mm;
+	int ret = pindma_demand_fault(d, n, seq, page);
+
+	if (ret)
+		return ret;
+	*seq = mmu_interval_read_begin(&d->notifier);
+	mmap_read_lock(mm);
+	*page = pindma_make_exclusive(mm, pindma_demand_addr(d, n), d);
+	mmap_read_unlock(mm);
+	return PTR_ERR_OR_ZERO(*page);
 }
 
 static int pindma_demand_update(struct pindma_demand *d, u8 mode,
@@ -209,17 +238,23 @@ static int pindma_demand_lend(struct pindma_demand *d, unsigned long n,
 /* -EBUSY: the page was taken back before the device had it. */
 static int pindma_demand_answer(struct pindma_demand *d, unsigned long n)
 {
-	unsigned long seq = mmu_interval_read_begin(&d->notifier);
 	struct page *page;
+	unsigned long seq;
 	int ret;
 
-	ret = pindma_demand_fault(d, n, seq, &page);
+	/* Another op may have asked for it, too. Only we lend pages. */
+	mutex_lock(&d->lock);
+	page = d->lent[n].page;
+	mutex_unlock(&d->lock);
+	if (page)
+		return 0;
+	ret = d->fault(d, n, &seq, &page);
 	if (ret)
 		return ret;
 	mutex_lock(&d->lock);
 	if (mmu_interval_read_retry(&d->notifier, seq))
 		ret = -EBUSY;
-	else if (!d->lent[n].page)	/* or another op has asked for it, too */
+	else
 		ret = pindma_demand_lend(d, n, page);
 	mutex_unlock(&d->lock);
 	return ret;
@@ -260,9 +295,9 @@ static void pindma_demand_free(struct pindma_demand *d)
 	kvfree(d->lent);
 }
 
-static int pindma_demand_get(struct pindma_mr *mr)
+static int pindma_demand_init(struct pindma_demand *d)
 {
-	struct pindma_demand *d = to_demand(mr);
+	struct pindma_mr *mr = &d->mr;
 	int ret = -ENOMEM;
 
 	INIT_WORK(&d->work, pindma_demand_work);
@@ -290,6 +325,18 @@ err_notifier:
 err_free:
 	pindma_demand_free(d);
 	return ret;
+}
+
+static int pindma_demand_get(struct pindma_mr *mr)
+{
+	to_demand(mr)->fault = pindma_demand_fault;
+	return pindma_demand_init(to_demand(mr));
+}
+
+static int pindma_exclusive_get(struct pindma_mr *mr)
+{
+	to_demand(mr)->fault = pindma_exclusive_fault;
+	return pindma_demand_init(to_demand(mr));
 }
 
 static void pindma_demand_put(struct pindma_mr *mr)
@@ -330,6 +377,15 @@ const struct pindma_mr_ops pindma_demand_ops = {
 	.size		= sizeof(struct pindma_demand),
 	.flags		= PINDMA_MR_READONLY | PINDMA_MR_NODIRTY,
 	.get		= pindma_demand_get,
+	.put		= pindma_demand_put,
+	.lost		= pindma_demand_lost,
+	.page_info	= pindma_demand_page_info,
+};
+
+const struct pindma_mr_ops pindma_exclusive_ops = {
+	.size		= sizeof(struct pindma_demand),
+	.flags		= PINDMA_MR_NODIRTY,
+	.get		= pindma_exclusive_get,
 	.put		= pindma_demand_put,
 	.lost		= pindma_demand_lost,
 	.page_info	= pindma_demand_page_info,

@@ -233,6 +233,7 @@ extern const struct pindma_mr_ops pindma_pin_ops;
 
 /* pindma_demand.c, with CONFIG_HMM_MIRROR */
 extern const struct pindma_mr_ops pindma_demand_ops;
+extern const struct pindma_mr_ops pindma_exclusive_ops;
 void pindma_demand_request(struct pindma_dev *pd, u32 key, u64 page);
 
 /* pindma_userq.c */

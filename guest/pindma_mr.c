@@ -120,6 +120,10 @@ static const struct pindma_mr_ops *pindma_mr_kind(u32 pin_mode)
 		if (!IS_ENABLED(CONFIG_HMM_MIRROR))
 			return ERR_PTR(-EOPNOTSUPP);
 		return &pindma_demand_ops;
+	case PINDMA_PIN_EXCLUSIVE:
+		if (!IS_ENABLED(CONFIG_HMM_MIRROR) || !PINDMA_HAS_EXCLUSIVE)
+			return ERR_PTR(-EOPNOTSUPP);
+		return &pindma_exclusive_ops;
 	default:
 		return ERR_PTR(-EINVAL);
 	}

@@ -43,6 +43,7 @@ static const struct {
 	[PIN_RXE] = { 0, 0, NULL, &pinner_rxe },
 	[PIN_RXE_CLEARED] = { 0, 0, "clear-has-pinned", &pinner_rxe },
 	[PIN_ON_DEMAND] = { PINDMA_PIN_ON_DEMAND, 0, NULL, NULL },
+	[PIN_EXCLUSIVE] = { PINDMA_PIN_EXCLUSIVE, 0, NULL, NULL },
 };
 
 static const struct pinner *pinner(const struct test *t)

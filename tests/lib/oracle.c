@@ -240,7 +240,10 @@ static void look(struct test *t, const struct peer *peer, unsigned int who,
 		v->cpu_read = test_dma_read(t, base + OFF_PROCESS);
 	}
 	v->pfn_after = test_pfn(t, t->mem + base);
-	/* On demand the device has no page before it has needed it. */
+	/*
+	 * On demand the device has no page before it has needed it; an exclusive
+	 * one it has no more when the process looks.
+	 */
 	v->pinned_pfn = test_pinned_pfn(t, page);
 }
 
@@ -250,7 +253,7 @@ static void describe(struct test *t, const struct peer *peer, unsigned int who,
 	static const char *const flags[] = {
 		"anon", "exclusive", "dirty", "writeback", "lru", "compound",
 		"hugetlb", "maybe-pinned" };
-	bool moved = v->pfn_after != v->pinned_pfn;
+	bool moved = v->pinned_pfn && v->pfn_after != v->pinned_pfn;
 	int last = v->read[1] != v->written[1];
 	struct pindma_page facts;
 	char text[128] = "", seq[40] = "";
@@ -299,7 +302,7 @@ static void check(struct test *t, const struct peer *peer, unsigned int who)
 		look(t, peer, who, page, &v);
 		seen = v.read[0] == v.written[0] && v.read[1] == v.written[1];
 		fresh = v.cpu_read == v.cpu_written;
-		moved = v.pfn_after != v.pinned_pfn;
+		moved = v.pinned_pfn && v.pfn_after != v.pinned_pfn;
 		if (seen && fresh && !moved && !v.peer_sees)
 			continue;
 		describe(t, peer, who, page, &v);

@@ -47,6 +47,7 @@ enum pin {
 	PIN_FAST_LONGTERM_CLEARED,
 	PIN_PIN_UNCOUNTED, PIN_PIN_SHARED, PIN_PIN_PLAIN,
 	PIN_ON_DEMAND,	/* not pinned at all: the device asks for pages */
+	PIN_EXCLUSIVE,	/* the same, and CPUs are kept out meanwhile */
 	/* Other pinners of the kernel, each with its own device: see pinner.h */
 	PIN_VFIO, PIN_VFIO_CLEARED, PIN_URING, PIN_URING_CLEARED,
 	PIN_RXE, PIN_RXE_CLEARED,
@@ -72,6 +73,7 @@ enum pin {
 #define PINS_SHARED	BIT(PIN_PIN_SHARED)
 #define PINS_PLAIN	BIT(PIN_PIN_PLAIN)
 #define PINS_DEMAND	BIT(PIN_ON_DEMAND)
+#define PINS_EXCLUSIVE	BIT(PIN_EXCLUSIVE)
 #define PINS_CONTROL	(PINS_CLEARED | PINS_UNCOUNTED | PINS_SHARED | \
 			 PINS_PLAIN)
 
@@ -124,6 +126,7 @@ extern const struct scenario driver_limits_scenarios[];
 extern const struct scenario driver_device_scenarios[];
 extern const struct scenario driver_removal_scenarios[];
 extern const struct scenario driver_demand_scenarios[];
+extern const struct scenario driver_exclusive_scenarios[];
 extern const struct scenario driver_userq_scenarios[];
 extern const struct scenario driver_host_scenarios[];
 extern const struct scenario driver_life_scenarios[];

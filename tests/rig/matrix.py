@@ -6,8 +6,8 @@ import re
 MODES = ["get", "get-fast", "pin", "pin-fast", "pin-longterm", "pin-fast-longterm", "vfio", "uring", "rxe"]
 # What is taken away from the pins of a control, see tests/modules/pindma_negate.c
 CONTROLS = {"cleared": "has-pinned flag cleared", "uncounted": "no count", "shared": "not own", "plain": "both"}
-COLUMNS = MODES + ["on-demand"] + [f"{mode}-{control}" for control in CONTROLS for mode in MODES]
-HEADINGS = {"longterm": "long", "demand": "dem."}
+COLUMNS = MODES + ["on-demand", "exclusive"] + [f"{mode}-{control}" for control in CONTROLS for mode in MODES]
+HEADINGS = {"longterm": "long", "demand": "dem.", "exclusive": "excl."}
 DIFFERS = "differs"
 CELL = {"ok": "ok", "xfail": "XFAIL", "fail": "FAIL", "skip": "skip"}
 SHOWN = {**CELL, DIFFERS: "DIFF", None: "."}

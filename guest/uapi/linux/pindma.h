@@ -118,6 +118,12 @@ struct pindma_info {
  * then the device asks again. See Documentation/mm/hmm.rst.
  */
 #define PINDMA_PIN_ON_DEMAND	4	/* since version 3 */
+/*
+ * The same, and no CPU can access a page as long as the device has it: a CPU
+ * that tries takes it back, be it to read. So ops are atomic against CPUs that
+ * do not know of any device. See make_device_exclusive() in mm/rmap.c.
+ */
+#define PINDMA_PIN_EXCLUSIVE	5	/* since version 3 */
 
 #define PINDMA_MR_FAST		(1u << 0)	/* *_user_pages_fast(), not ON_DEMAND */
 #define PINDMA_MR_READONLY	(1u << 1)	/* the device only reads */
@@ -133,7 +139,7 @@ struct pindma_info {
  * @len: bytes, not 0
  *
  * All pages are faulted in and count against RLIMIT_MEMLOCK, unless the mr is
- * ON_DEMAND. Errors, besides what get_user_pages() returns: ENOMEM RLIMIT_MEMLOCK
+ * ON_DEMAND or EXCLUSIVE. Errors, besides what get_user_pages() returns: ENOMEM RLIMIT_MEMLOCK
  * would be exceeded, or there is no memory; ENOSPC the device has no room for
  * another mr or that many pages; EINTR a fatal signal came in between.
  *
@@ -145,6 +151,10 @@ struct pindma_info {
  * PINDMA_ST_DMA_ERROR, and so does each once the process's memory is gone. An op with
  * PINDMA_SQE_ON_MARK is not performed within the store of the mark if it has to
  * ask. FAST: EINVAL. EOPNOTSUPP the kernel has no CONFIG_HMM_MIRROR.
+ *
+ * EXCLUSIVE: the same, but only anonymous memory, not of hugetlb, can be had, and
+ * READONLY is EINVAL, too. A page may still be pinned, or be in another mr that
+ * pins. EOPNOTSUPP before Linux 6.15, or without CONFIG_DEVICE_PRIVATE.
  */
 struct pindma_reg_mr {
 	__u32 size;
