@@ -89,6 +89,19 @@ static inline bool pindma_page_exclusive(struct page *page)
 #endif
 }
 
+/* 6.2: before, whoever does not move its memory needed no lock */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+#define dma_buf_map_attachment_unlocked dma_buf_map_attachment
+#define dma_buf_unmap_attachment_unlocked dma_buf_unmap_attachment
+#endif
+
+/* 6.13: cdd30ebb1b9f, the name of a symbol namespace is a string */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
+#define PINDMA_IMPORT_DMA_BUF	MODULE_IMPORT_NS(DMA_BUF)
+#else
+#define PINDMA_IMPORT_DMA_BUF	MODULE_IMPORT_NS("DMA_BUF")
+#endif
+
 /*
  * 6.15: 599b684a7854, make_device_exclusive() for one page. The folio is unlocked
  * at once: while it is locked, and the entry is there, fork() fails.

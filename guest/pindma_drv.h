@@ -9,6 +9,7 @@
  *	pindma_mr.c	memory regions: register, and back
  *	pindma_pin.c	their pages: pin, map, and back
  *	pindma_demand.c	or else: fault, map when the device asks, and back
+ *	pindma_dmabuf.c	or else: a dma-buf
  *	pindma_userq.c	queues that are mapped into a process
  *	pindma_uapi.c	the character device
  *	pindma_trace.h	tracepoints
@@ -165,6 +166,7 @@ struct pindma_mr_ops {
 	void (*put)(struct pindma_mr *mr);
 	/* A reset has taken all of it from the device. NULL: it gets it again. */
 	void (*lost)(struct pindma_mr *mr);
+	/* NULL: that is not for us to know. */
 	void (*page_info)(struct pindma_mr *mr, unsigned long n,
 			  struct pindma_page *info);
 };
@@ -180,7 +182,8 @@ struct pindma_mr {
 	u64 len;
 	unsigned long npages;
 	enum dma_data_direction dir;
-	struct sg_table *sgt;		/* mapped for the device, npages long */
+	struct sg_table *sgt;		/* mapped for the device: */
+	unsigned long sgt_first;	/* the first of npages pages in it */
 };
 
 /* pindma_drv.c */
@@ -221,6 +224,10 @@ int pindma_queue_mark(struct pindma_queue *q, u64 value);
 int pindma_queue_admin(struct pindma_dev *pd, struct pindma_sqe *sqe);
 
 /* pindma_mr.c */
+struct pindma_mr *pindma_mr_alloc(struct pindma_dev *pd, u32 domain,
+				  const struct pindma_mr_ops *ops, u32 flags,
+				  u64 addr, u64 len);
+int pindma_mr_enter(struct pindma_mr *mr);
 struct pindma_mr *pindma_mr_create(struct pindma_dev *pd, u32 domain,
 				   const struct pindma_reg_mr *arg);
 void pindma_mr_destroy(struct pindma_mr *mr);
@@ -235,6 +242,10 @@ extern const struct pindma_mr_ops pindma_pin_ops;
 extern const struct pindma_mr_ops pindma_demand_ops;
 extern const struct pindma_mr_ops pindma_exclusive_ops;
 void pindma_demand_request(struct pindma_dev *pd, u32 key, u64 page);
+
+/* pindma_dmabuf.c, with CONFIG_DMA_SHARED_BUFFER */
+struct pindma_mr *pindma_dmabuf_import(struct pindma_dev *pd, u32 domain,
+				       const struct pindma_import_dmabuf *arg);
 
 /* pindma_userq.c */
 int pindma_userq_create(struct pindma_ctx *ctx,

@@ -8,6 +8,7 @@
  *
  *	pindma_pin.c	pages of a process, pinned
  *	pindma_demand.c	pages of a process, as it has them
+ *	pindma_dmabuf.c	a dma-buf
  */
 #include <linux/dma-mapping.h>
 #include <linux/log2.h>
@@ -48,8 +49,11 @@ int pindma_mr_register(struct pindma_mr *mr)
 	if (!list)
 		return -ENOMEM;
 	if (mr->sgt)
-		for_each_sgtable_dma_page(mr->sgt, &iter, 0)
+		for_each_sgtable_dma_page(mr->sgt, &iter, mr->sgt_first) {
+			if (n == mr->npages)
+				break;
 			list[n++] = cpu_to_le64(sg_page_iter_dma_address(&iter));
+		}
 	else
 		while (n < mr->npages)
 			list[n++] = cpu_to_le64(PINDMA_PAGE_ABSENT);
@@ -109,7 +113,8 @@ static void pindma_mr_put_key(struct pindma_mr *mr)
 }
 
 /* The kind of mr that has this mode */
-static const struct pindma_mr_ops *pindma_mr_kind(u32 pin_mode)
+static const struct pindma_mr_ops *pindma_mr_kind(struct pindma_dev *pd,
+						  u32 pin_mode)
 {
 	switch (pin_mode) {
 	case PINDMA_PIN_GET:
@@ -125,62 +130,87 @@ static const struct pindma_mr_ops *pindma_mr_kind(u32 pin_mode)
 			return ERR_PTR(-EOPNOTSUPP);
 		return &pindma_exclusive_ops;
 	default:
-		return ERR_PTR(-EINVAL);
+		return ERR_PTR(pindma_refuse(pd, "REG_MR: pin_mode %u is not known",
+					     pin_mode));
 	}
 }
 
-/* The caller holds gone_sem. */
-struct pindma_mr *pindma_mr_create(struct pindma_dev *pd, u32 domain,
-				   const struct pindma_reg_mr *arg)
+/* An mr that is not known to anybody yet; kfree() it, or let it enter. */
+struct pindma_mr *pindma_mr_alloc(struct pindma_dev *pd, u32 domain,
+				  const struct pindma_mr_ops *ops, u32 flags,
+				  u64 addr, u64 len)
 {
-	const struct pindma_mr_ops *ops = pindma_mr_kind(arg->pin_mode);
 	struct pindma_mr *mr;
 	u64 end;
-	int ret;
 
-	if (IS_ERR(ops))
-		return ERR_CAST(ops);
-	if (arg->flags & ~ops->flags || arg->mr || !arg->len ||
-	    check_add_overflow(arg->addr, arg->len, &end) ||
+	if (flags & ~ops->flags)
+		return ERR_PTR(pindma_refuse(pd, "REG_MR: flags 0x%x are not all known, or not for this pin_mode",
+					     flags));
+	if (!len || check_add_overflow(addr, len, &end) ||
 	    end > ULONG_MAX - PAGE_SIZE)
 		return ERR_PTR(pindma_refuse(pd, "REG_MR: no memory has 0x%llx bytes at 0x%llx",
-					     arg->len, arg->addr));
+					     len, addr));
+	if ((PAGE_ALIGN(end) - (addr & PAGE_MASK)) >> PAGE_SHIFT > pd->max_pages)
+		return ERR_PTR(-ENOSPC);
 	mr = kzalloc(ops->size, GFP_KERNEL_ACCOUNT);
 	if (!mr)
 		return ERR_PTR(-ENOMEM);
 	mr->ops = ops;
 	mr->pd = pd;
 	mr->domain = domain;
-	mr->pin_mode = arg->pin_mode;
-	mr->flags = arg->flags;
-	mr->dir = arg->flags & PINDMA_MR_READONLY ? DMA_TO_DEVICE :
-						    DMA_BIDIRECTIONAL;
-	mr->addr = arg->addr;
-	mr->len = arg->len;
-	mr->npages = (PAGE_ALIGN(end) - (arg->addr & PAGE_MASK)) >> PAGE_SHIFT;
-	ret = -ENOSPC;
-	if (mr->npages > pd->max_pages)
-		goto err_free;
-	ret = pindma_mr_get_key(mr);
+	mr->flags = flags;
+	mr->dir = flags & PINDMA_MR_READONLY ? DMA_TO_DEVICE : DMA_BIDIRECTIONAL;
+	mr->addr = addr;
+	mr->len = len;
+	mr->npages = (PAGE_ALIGN(end) - (addr & PAGE_MASK)) >> PAGE_SHIFT;
+	return mr;
+}
+
+/* The device gets to know it. If it does not, the mr is freed. */
+int pindma_mr_enter(struct pindma_mr *mr)
+{
+	int ret = pindma_mr_get_key(mr);
+
 	if (ret)
 		goto err_free;
-	ret = ops->get(mr);
+	ret = mr->ops->get(mr);
 	if (ret)
 		goto err_key;
 	ret = pindma_mr_register(mr);
 	if (ret)
 		goto err_put;
-	atomic_inc(&pd->num_mrs);
-	atomic_long_add(mr->npages, &pd->num_pages);
-	return mr;
+	atomic_inc(&mr->pd->num_mrs);
+	atomic_long_add(mr->npages, &mr->pd->num_pages);
+	return 0;
 
 err_put:
-	ops->put(mr);
+	mr->ops->put(mr);
 err_key:
 	pindma_mr_put_key(mr);
 err_free:
 	kfree(mr);
-	return ERR_PTR(ret);
+	return ret;
+}
+
+/* The caller holds gone_sem. */
+struct pindma_mr *pindma_mr_create(struct pindma_dev *pd, u32 domain,
+				   const struct pindma_reg_mr *arg)
+{
+	const struct pindma_mr_ops *ops = pindma_mr_kind(pd, arg->pin_mode);
+	struct pindma_mr *mr;
+	int ret;
+
+	if (IS_ERR(ops))
+		return ERR_CAST(ops);
+	if (arg->mr)
+		return ERR_PTR(pindma_refuse(pd, "REG_MR: mr 0x%x must be 0",
+					     arg->mr));
+	mr = pindma_mr_alloc(pd, domain, ops, arg->flags, arg->addr, arg->len);
+	if (IS_ERR(mr))
+		return mr;
+	mr->pin_mode = arg->pin_mode;
+	ret = pindma_mr_enter(mr);
+	return ret ? ERR_PTR(ret) : mr;
 }
 
 void pindma_mr_destroy(struct pindma_mr *mr)

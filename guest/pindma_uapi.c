@@ -66,32 +66,38 @@ static int pindma_ioctl_info(struct pindma_ctx *ctx, void *arg)
 	return 0;
 }
 
-static int pindma_ioctl_reg_mr(struct pindma_ctx *ctx, void *arg)
+static int pindma_ctx_add_mr(struct pindma_ctx *ctx, struct pindma_mr *mr,
+			     u32 *name)
 {
-	struct pindma_reg_mr *reg = arg;
-	struct pindma_mr *mr;
 	int ret;
 
-	if (reg->pin_mode < PINDMA_PIN_GET ||
-	    reg->pin_mode > PINDMA_PIN_LONGTERM)
-		return pindma_refuse(ctx->pd, "REG_MR: pin_mode %u is not known",
-				     reg->pin_mode);
-	if (reg->flags & ~(PINDMA_MR_FAST | PINDMA_MR_READONLY |
-			   PINDMA_MR_NODIRTY))
-		return pindma_refuse(ctx->pd, "REG_MR: flags 0x%x are not all known",
-				     reg->flags);
-	if (reg->mr)
-		return pindma_refuse(ctx->pd, "REG_MR: mr 0x%x must be 0",
-				     reg->mr);
-	mr = pindma_mr_create(ctx->pd, ctx->domain, reg);
 	if (IS_ERR(mr))
 		return PTR_ERR(mr);
 	/* Once it is in the table another thread may free it. */
-	reg->mr = mr->key;
-	ret = xa_insert(&ctx->mrs, reg->mr, mr, GFP_KERNEL);
+	*name = mr->key;
+	ret = xa_insert(&ctx->mrs, *name, mr, GFP_KERNEL);
 	if (ret)
 		pindma_mr_destroy(mr);
 	return ret;
+}
+
+static int pindma_ioctl_reg_mr(struct pindma_ctx *ctx, void *arg)
+{
+	struct pindma_reg_mr *reg = arg;
+
+	return pindma_ctx_add_mr(ctx, pindma_mr_create(ctx->pd, ctx->domain, reg),
+				 &reg->mr);
+}
+
+static int pindma_ioctl_import_dmabuf(struct pindma_ctx *ctx, void *arg)
+{
+	struct pindma_import_dmabuf *import = arg;
+
+	if (!IS_ENABLED(CONFIG_DMA_SHARED_BUFFER))
+		return -EOPNOTSUPP;
+	return pindma_ctx_add_mr(ctx, pindma_dmabuf_import(ctx->pd, ctx->domain,
+							   import),
+				 &import->mr);
 }
 
 static int pindma_ioctl_dereg_mr(struct pindma_ctx *ctx, void *arg)
@@ -227,6 +233,8 @@ static int pindma_ioctl_pages(struct pindma_ctx *ctx, void *arg)
 	else if (pages->first >= mr->npages)
 		ret = pindma_refuse(ctx->pd, "PAGES: first %u is beyond the %lu pages of mr 0x%x",
 				    pages->first, mr->npages, pages->mr);
+	else if (!mr->ops->page_info)
+		ret = -EOPNOTSUPP;
 	while (!ret && n < pages->nr && pages->first + n < mr->npages) {
 		if (fatal_signal_pending(current)) {
 			ret = -EINTR;
@@ -360,6 +368,7 @@ static const struct pindma_ioctl {
 	{ PINDMA_IOC_FAULT, pindma_ioctl_fault },
 	{ PINDMA_IOC_CREATE_QUEUE, pindma_ioctl_create_queue },
 	{ PINDMA_IOC_DESTROY_QUEUE, pindma_ioctl_destroy_queue },
+	{ PINDMA_IOC_IMPORT_DMABUF, pindma_ioctl_import_dmabuf },
 };
 
 union pindma_arg {
@@ -376,6 +385,7 @@ union pindma_arg {
 	struct pindma_fault fault;
 	struct pindma_create_queue create_queue;
 	struct pindma_destroy_queue destroy_queue;
+	struct pindma_import_dmabuf import_dmabuf;
 };
 
 static long pindma_ioctl(struct file *file, unsigned int cmd,

@@ -19,6 +19,23 @@ int pindma_reg_mr(struct pindma *handle, void *addr, size_t len,
 	return ret;
 }
 
+int pindma_import_dmabuf(struct pindma *handle, int fd, uint64_t offset,
+			 uint64_t len, uint32_t flags, uint32_t *mr)
+{
+	struct pindma_import_dmabuf arg = {
+		.size = sizeof(arg),
+		.fd = fd,
+		.flags = flags,
+		.offset = offset,
+		.len = len,
+	};
+	int ret = pindma_ioctl(handle, PINDMA_IOC_IMPORT_DMABUF, &arg);
+
+	if (!ret)
+		*mr = arg.mr;
+	return ret;
+}
+
 int pindma_dereg_mr(struct pindma *handle, uint32_t mr)
 {
 	struct pindma_dereg_mr arg = { .size = sizeof(arg), .mr = mr };

@@ -330,7 +330,7 @@ struct pindma_page {
  * @pages: struct pindma_page[@nr]
  *
  * Needs CAP_SYS_ADMIN, like the frame numbers in /proc/PID/pagemap. Errors:
- * EPERM, ENOENT, EINVAL @first is beyond the mr.
+ * EPERM, ENOENT, EINVAL @first is beyond the mr, EOPNOTSUPP it is a dma-buf.
  */
 struct pindma_pages {
 	__u32 size;
@@ -489,6 +489,32 @@ struct pindma_destroy_queue {
 	__u32 channel;
 };
 
+/**
+ * struct pindma_import_dmabuf - PINDMA_IOC_IMPORT_DMABUF: a dma-buf as an mr
+ * @size: sizeof(struct pindma_import_dmabuf)
+ * @fd: of the dma-buf, from any exporter; it may be closed afterwards
+ * @flags: 0 or PINDMA_MR_READONLY
+ * @mr: out: name of the mr
+ * @offset: first byte in the dma-buf, any alignment
+ * @len: bytes, not 0
+ *
+ * The exporter is asked to keep the memory where it is until the mr goes. Nothing
+ * counts against RLIMIT_MEMLOCK of the caller. Fences of the dma-buf are neither
+ * waited for nor added: order ops yourself. Since version 3.
+ *
+ * Errors, besides those of the exporter: EBADF @fd is not open, EINVAL it is not
+ * a dma-buf, is too short, or is not made of whole pages; ENOSPC as with REG_MR;
+ * EOPNOTSUPP the kernel has no CONFIG_DMA_SHARED_BUFFER.
+ */
+struct pindma_import_dmabuf {
+	__u32 size;
+	__s32 fd;
+	__u32 flags;
+	__u32 mr;
+	__u64 offset;
+	__u64 len;
+};
+
 #define PINDMA_IOC_TYPE		0xd9
 #define PINDMA_IOC_INFO		_IOWR(PINDMA_IOC_TYPE, 0x00, struct pindma_info)
 #define PINDMA_IOC_REG_MR	_IOWR(PINDMA_IOC_TYPE, 0x01, struct pindma_reg_mr)
@@ -502,5 +528,6 @@ struct pindma_destroy_queue {
 #define PINDMA_IOC_FAULT	_IOW(PINDMA_IOC_TYPE, 0x09, struct pindma_fault)
 #define PINDMA_IOC_CREATE_QUEUE	_IOWR(PINDMA_IOC_TYPE, 0x0a, struct pindma_create_queue)
 #define PINDMA_IOC_DESTROY_QUEUE _IOW(PINDMA_IOC_TYPE, 0x0b, struct pindma_destroy_queue)
+#define PINDMA_IOC_IMPORT_DMABUF _IOWR(PINDMA_IOC_TYPE, 0x0c, struct pindma_import_dmabuf)
 
 #endif /* _UAPI_LINUX_PINDMA_H */

@@ -87,6 +87,17 @@ int pindma_reg_mr(struct pindma *handle, void *addr, size_t len,
 		  uint32_t pin_mode, uint32_t flags, uint32_t *mr);
 
 /**
+ * pindma_import_dmabuf - make a dma-buf known to the device
+ * @fd: of the dma-buf, may be closed afterwards
+ * @offset: first byte in it
+ * @len: bytes
+ * @flags: 0 or PINDMA_MR_READONLY
+ * @mr: out: name of the memory region
+ */
+int pindma_import_dmabuf(struct pindma *handle, int fd, uint64_t offset,
+			 uint64_t len, uint32_t flags, uint32_t *mr);
+
+/**
  * pindma_dereg_mr - end all DMA to a memory region and unpin it
  */
 int pindma_dereg_mr(struct pindma *handle, uint32_t mr);
