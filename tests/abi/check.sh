@@ -38,6 +38,14 @@ for header in hw/misc/pindma_regs.h linux/pindma.h pindma.h; do
 	try "<$header> alone, C++" c++ -x c++ $flags -fsyntax-only "$tmp/alone.c"
 done
 
+# Field by field, and as a fuzzer is told
+if command -v pahole >/dev/null; then
+	try "pahole: every field as it was published" "$top/tests/abi/golden.sh"
+else
+	echo "SKIPPED: the golden layout: no pahole here (apt-get install pahole)"
+fi
+try "syzlang: the description fits the headers" python3 -B "$top/tests/syzlang/check.py"
+
 # The library as a packager installs it and a user finds it
 try "make install" make -s -C "$top/guest/userlib" O="$build/userlib" DESTDIR="$tmp/root" PREFIX=/usr install
 PKG_CONFIG_SYSROOT_DIR=$tmp/root
