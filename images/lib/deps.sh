@@ -41,6 +41,14 @@ DEPS_DISKS=(
     btrfs-progs         # mkfs.btrfs
 )
 
+# For kernels of the rig's own, see kernel-build.sh.
+DEPS_KERNEL=(
+    flex                # kconfig
+    bison               # kconfig
+    bc                  # the kernel's timeconst.h
+    libelf-dev          # objtool
+)
+
 DEPS_CHECK=(
     shellcheck          # shell scripts
     sparse              # C=2 over the modules

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# Kernels to test: stock Debian packages (the newest of a series, or an exact version), a .deb, a bzImage with its build tree, a kernel tree.
+# Kernels to test: stock Debian packages (the newest of a series, or an exact version), kernels of the rig's own, a .deb, a
+# bzImage with its build tree, a kernel tree.
 #
 # Each ends up described by the same variables:
 #   KERNEL_ID     what a directory of the cache is named after
@@ -9,6 +10,7 @@
 #   KERNEL_RELEASE  its release ("6.12.117+deb12-amd64"), the name of its module directory
 #   KERNEL_BUILD  directory to build modules against
 #   KERNEL_ROOT   root of a lib/modules tree with the stock modules (stock kernels and .debs)
+#   KERNEL_SLOW   how many times the limits of a run it needs
 
 STOCK_KERNELS=(5.10 6.1 6.12 7.2)
 # 6.12.95, or the release as "uname -r" has it: 6.12.95+deb13-amd64
@@ -31,10 +33,13 @@ kernel_check() {
         [ "$spec" != "$known" ] || { echo stock; return; }
     done
     if [[ $spec =~ $EXACT_KERNEL && ! -e $spec ]]; then echo exact; return; fi
+    for known in "${OWN_KERNELS[@]}"; do
+        [ "$spec" != "$known" ] || { echo own; return; }
+    done
     case $spec in
     */* | *.deb | *bzImage* | *vmlinuz*) ;;
-    *) [ -e "$spec" ] || usage_error "unknown kernel '$spec'.$(did_you_mean "$spec" "${STOCK_KERNELS[@]}")" \
-        "A kernel is one of ${STOCK_KERNELS[*]}, an exact version such as 6.12.107, a linux-image .deb, a bzImage or a kernel tree." ;;
+    *) [ -e "$spec" ] || usage_error "unknown kernel '$spec'.$(did_you_mean "$spec" "${STOCK_KERNELS[@]}" "${OWN_KERNELS[@]}")" \
+        "A kernel is one of ${STOCK_KERNELS[*]} ${OWN_KERNELS[*]}, an exact version such as 6.12.107, a linux-image .deb, a bzImage or a kernel tree." ;;
     esac
     [ -e "$spec" ] || usage_error "kernel '$spec': no such file or directory."
     if [ -d "$spec" ]; then
@@ -122,7 +127,9 @@ kernel_unpack() {
 kernel_provision() {
     local spec=$1 kind
     kind=$(kernel_check "$spec")
+    KERNEL_SLOW=1
     case $kind in
+    own) kernel_own "$spec" ;;
     stock) kernel_stock "$spec" ;;
     exact) kernel_exact "$spec" ;;
     deb) kernel_deb "$(realpath "$spec")" ;;

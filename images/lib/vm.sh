@@ -128,6 +128,7 @@ vm_accel() {
         [ "$KVM_WHY" = "${KVM_SAID:-}" ] || say "$KVM_WHY; using TCG, limits x$scale"
         KVM_SAID=$KVM_WHY
     fi
+    scale=$((scale * KERNEL_SLOW))
     LIMIT_BOOT=$((BOOT_LIMIT * scale))
     LIMIT_CASE=${OPT_CASE_LIMIT:-$((CASE_LIMIT * scale))}
     LIMIT_TOTAL=${OPT_TIMEOUT:-$((TOTAL_LIMIT * scale))}
