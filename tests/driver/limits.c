@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -173,6 +174,88 @@ static void reap_fault(struct test *t)
 	test_kept(t);
 }
 
+/* Who has registered an mr has paid for it, and gets it back, whoever lets it go. */
+static void charge_owner(struct test *t)
+{
+	volatile struct {
+		uint32_t mr;
+		long before, charged, after;
+		bool registered, released;
+	} *child;
+	long before = kernel_vm_pin(getpid());
+	uint32_t mr;
+	pid_t pid;
+
+	test_alloc(t);
+	test_open(t);
+	child = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(t, child != MAP_FAILED);
+	pid = fork();
+	if (!pid) {
+		child->before = kernel_vm_pin(getpid());
+		if (!pindma_reg_mr(t->dev, t->mem, NR_PAGES * PAGE_SIZE,
+				   PINDMA_PIN_PIN, 0, &mr))
+			child->mr = mr;
+		child->charged = kernel_vm_pin(getpid());
+		child->registered = true;
+		while (!child->released)
+			usleep(1000);
+		child->after = kernel_vm_pin(getpid());
+		_exit(0);
+	}
+	while (!child->registered)
+		usleep(1000);
+	CHECK(t, child->mr && !pindma_dereg_mr(t->dev, child->mr));
+	child->released = true;
+	test_wait_exit(t, pid);
+	CHECK(t, child->charged == child->before + (long)(NR_PAGES * PAGE_SIZE / 1024));
+	CHECK(t, child->after == child->before);
+	CHECK(t, kernel_vm_pin(getpid()) == before);
+	test_kept(t);
+}
+
+/* The number that the kernel has given an eventfd: the lowest that is free */
+static long eventfd_id(struct test *t, int fd)
+{
+	char path[64], line[128];
+	long id = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	f = fopen(path, "r");
+	while (f && fgets(line, sizeof(line), f))
+		sscanf(line, "eventfd-id: %ld", &id);
+	if (f)
+		fclose(f);
+	CHECK(t, id >= 0);
+	return id;
+}
+
+/* An eventfd goes with the last who has it, and the file is not that for ever. */
+static void eventfd_released(struct test *t)
+{
+	long id, first = 0;
+	int fd, i;
+
+	for (i = 0; i < 8; i++) {
+		test_open(t);
+		fd = eventfd(0, EFD_CLOEXEC);
+		CHECK(t, fd >= 0);
+		id = eventfd_id(t, fd);
+		if (!i)
+			first = id;
+		CHECK(t, id == first);
+		CHECK(t, !pindma_set_eventfd(t->dev, fd));
+		/* Another one in its place, none, or what close() finds */
+		if (i % 3)
+			CHECK(t, !pindma_set_eventfd(t->dev, i % 3 == 1 ? -1 : fd));
+		close(fd);
+		pindma_close(t->dev);
+	}
+	test_kept(t);
+}
+
 static void become_nobody(struct test *t)
 {
 	CHECK(t, !setresgid(65534, 65534, 65534));
@@ -318,6 +401,14 @@ const struct scenario driver_limits_scenarios[] = {
 		.name = "driver.memlock",
 		.promise = "RLIMIT_MEMLOCK holds to the page, and what was charged comes back",
 		.run = memlock,
+	}, {
+		.name = "driver.charge_owner",
+		.promise = "RLIMIT_MEMLOCK is charged to who registers, and given back to the same, whoever deregisters",
+		.run = charge_owner,
+	}, {
+		.name = "driver.eventfd_released",
+		.promise = "an eventfd is let go of when another takes its place, and with the file",
+		.run = eventfd_released,
 	}, {
 		.name = "driver.privilege",
 		.promise = "frame numbers and the journal need CAP_SYS_ADMIN, faults CAP_SYS_RAWIO",
