@@ -104,6 +104,8 @@ Usage: ./run.sh run [OPTION]...
                       NVMe disk), rxe (soft-RoCE; the kernel moves the data) or all
   --seed S            the seed of a run to repeat
   --repeat N          every case N times
+  --storm N           rounds of the storm.* cases; limits grow with it. 10000 for storm.kill, 1000 for the others are
+                      minutes to hours; by default they are few, and take some seconds
   --until-fail        stop at the first failure; repeats until there is one, unless --repeat says how often
   --timeout S         total limit in seconds (default: $TOTAL_LIMIT, ten times that under TCG)
   --case-limit S      limit of one case in seconds (default: $CASE_LIMIT, ten times that under TCG)
@@ -189,7 +191,7 @@ HELP
 
 OPT_KERNELS=6.12 OPT_BUILD='' OPT_QEMU='' OPT_QEMU_SRC='' OPT_SMP='' OPT_MEMORY=1024 OPT_IOMMU=none
 OPT_TESTS=() OPT_GROUPS=() OPT_ALL='' OPT_SEED='' OPT_REPEAT='' OPT_UNTIL_FAIL='' OPT_TIMEOUT='' OPT_CASE_LIMIT=''
-OPT_ICOUNT='' OPT_JOURNAL='' OPT_TRACE='' OPT_DEVICE='' OPT_PINNER=''
+OPT_ICOUNT='' OPT_STORM='' OPT_JOURNAL='' OPT_TRACE='' OPT_DEVICE='' OPT_PINNER=''
 OPT_BISECT='' OPT_QUICK='' OPT_ROUNDS='' OPT_PROFILE='' OPT_DRY='' OPT_FULL='' OPT_APPEND=''
 # A QEMU to use as it is; the rig's own tests need one without the device.
 OPT_QEMU_BIN=${PINDMA_QEMU_BIN:-}
@@ -197,7 +199,7 @@ OPT_TIME='' OPT_RUNS='' OPT_MINIMIZE='' OPT_INPUT=''
 
 GUEST_OPTIONS=(-k --build --qemu --qemu-src --smp --memory --iommu --device --append -n)
 PINNERS=(vfio uring rxe all)
-RUN_OPTIONS=(-t -g --all --pinner --seed --repeat --until-fail --timeout --case-limit --icount --journal --trace --bisect "${GUEST_OPTIONS[@]}")
+RUN_OPTIONS=(-t -g --all --pinner --seed --repeat --storm --until-fail --timeout --case-limit --icount --journal --trace --bisect "${GUEST_OPTIONS[@]}")
 
 options_of() {
     case $1 in
@@ -262,6 +264,7 @@ parse_options() {
             [[ $value =~ ^([0-9]|10)$ ]] || usage_error "--icount '$value': 0 to 10 is wanted, for example 3." ;;
         --seed) OPT_SEED=$value; [[ $value =~ ^(0x[0-9a-fA-F]+|[0-9]+)$ ]] || usage_error "--seed '$value': a number is wanted." ;;
         --repeat) OPT_REPEAT=$value; need_number "$option" "$value" 1 ;;
+        --storm) OPT_STORM=$value; need_number "$option" "$value" 1 ;;
         --rounds) OPT_ROUNDS=$value; need_number "$option" "$value" 1 ;;
         --timeout) OPT_TIMEOUT=$value; need_number "$option" "$value" 1 ;;
         --time) OPT_TIME=$value; need_number "$option" "$value" 1 ;;
@@ -313,6 +316,7 @@ cmd_run() {
     for spec in "${OPT_GROUPS[@]}"; do arguments+=(-g "$spec"); done
     [ -z "$OPT_SEED" ] || arguments+=(--seed "$OPT_SEED")
     [ -z "$OPT_REPEAT" ] || arguments+=(--repeat "$OPT_REPEAT")
+    [ -z "$OPT_STORM" ] || arguments+=(--storm "$OPT_STORM")
     [ -z "$OPT_UNTIL_FAIL" ] || arguments+=(--until-fail)
     [ -z "$OPT_TRACE" ] || arguments+=(--trace)
     run_kernels "${arguments[@]}"

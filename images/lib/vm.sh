@@ -8,6 +8,9 @@ BOOT_LIMIT=12
 CASE_LIMIT=6
 TOTAL_LIMIT=300
 
+# What a round of --storm may take: to pull a card out and to put it back.
+ROUND_LIMIT=10
+
 # What the kernel is told. panic=-1 with QEMU's -no-reboot: a dying kernel ends the VM at once.
 # Two NUMA nodes of the same memory, so that there is a place that pages can be migrated to.
 KERNEL_ARGUMENTS="console=ttyS0 panic=-1 oops=panic numa=fake=2"
@@ -130,8 +133,8 @@ vm_accel() {
     fi
     scale=$((scale * KERNEL_SLOW))
     LIMIT_BOOT=$((BOOT_LIMIT * scale))
-    LIMIT_CASE=${OPT_CASE_LIMIT:-$((CASE_LIMIT * scale))}
-    LIMIT_TOTAL=${OPT_TIMEOUT:-$((TOTAL_LIMIT * scale))}
+    LIMIT_CASE=${OPT_CASE_LIMIT:-$((CASE_LIMIT * scale + ${OPT_STORM:-0} * ROUND_LIMIT))}
+    LIMIT_TOTAL=${OPT_TIMEOUT:-$((TOTAL_LIMIT * scale + 4 * ${OPT_STORM:-0} * ROUND_LIMIT))}
     # A guest that is not up by then will never be: "did not boot" says more than "the total limit was hit".
     [ "$LIMIT_BOOT" -le "$LIMIT_TOTAL" ] || LIMIT_BOOT=$LIMIT_TOTAL
 }

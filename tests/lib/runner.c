@@ -44,6 +44,7 @@ static const struct scenario *const tables[] = {
 	driver_gup_test_scenarios,
 	driver_life_scenarios, driver_mappings_scenarios,
 	driver_observe_scenarios,
+	driver_storm_scenarios,
 	fault_scenarios, selftest_scenarios,
 };
 
@@ -97,7 +98,7 @@ static struct options {
 	unsigned int pins;	/* of the pinner, a mask of enum pin */
 	bool all, until_fail, trace;
 	uint64_t seed;
-	unsigned int repeat, case_limit;
+	unsigned int repeat, case_limit, storm;
 } opt = { .seed = 1, .repeat = 1, .case_limit = 60,
 	  .pins = ~(PINS_OTHER | PINS_OTHER_CLEARED) };
 
@@ -260,6 +261,7 @@ static void __attribute__((noreturn)) case_process(const struct plan_entry *e,
 		.mem_type = e->mem,
 		.pin = e->pin,
 		.seed = opt.seed + round,
+		.storm = opt.storm,
 		.name = e->name,
 	};
 
@@ -529,6 +531,7 @@ static void usage(FILE *f)
 	      "      --seed N        of the values that are written (default 1)\n"
 	      "      --repeat N      run everything N times\n"
 	      "      --until-fail    stop at the first failure\n"
+	      "      --storm N       rounds of the storm.* cases (default: few)\n"
 	      "      --trace         a timeline of each case, with the kernel's part\n"
 	      "      --case-limit S  seconds for a case (default 60)\n"
 	      "      --kselftest PROGRAM\n"
@@ -614,7 +617,7 @@ static bool choose_pinner(const char *name)
 /* -1: go on */
 static int parse(int argc, char **argv)
 {
-	enum { ALL = 256, SEED, REPEAT, UNTIL_FAIL, TRACE, CASE_LIMIT,
+	enum { ALL = 256, SEED, REPEAT, UNTIL_FAIL, STORM, TRACE, CASE_LIMIT,
 	       KSELFTEST, LIST, OUTPUT, PINNER };
 	static const struct option options[] = {
 		{ "test", required_argument, NULL, 't' },
@@ -624,6 +627,7 @@ static int parse(int argc, char **argv)
 		{ "seed", required_argument, NULL, SEED },
 		{ "repeat", required_argument, NULL, REPEAT },
 		{ "until-fail", no_argument, NULL, UNTIL_FAIL },
+		{ "storm", required_argument, NULL, STORM },
 		{ "trace", no_argument, NULL, TRACE },
 		{ "case-limit", required_argument, NULL, CASE_LIMIT },
 		{ "kselftest", required_argument, NULL, KSELFTEST },
@@ -671,6 +675,11 @@ static int parse(int argc, char **argv)
 			break;
 		case UNTIL_FAIL:
 			opt.until_fail = true;
+			break;
+		case STORM:
+			if (!small_number(optarg, &opt.storm))
+				return bad_usage("'%s' is not a number of rounds",
+						 optarg);
 			break;
 		case TRACE:
 			opt.trace = true;

@@ -135,6 +135,7 @@ extern const struct scenario driver_mappings_scenarios[];
 extern const struct scenario driver_observe_scenarios[];
 extern const struct scenario driver_iommu_scenarios[];
 extern const struct scenario driver_gup_test_scenarios[];
+extern const struct scenario driver_storm_scenarios[];
 extern const struct scenario fault_scenarios[];
 extern const struct scenario selftest_scenarios[];
 
@@ -151,6 +152,7 @@ struct test {
 	enum mem mem_type;
 	enum pin pin;
 	uint64_t seed;
+	unsigned int storm;	/* rounds of a storm; 0: as it likes */
 	const char *name;
 
 	struct pindma *dev;
