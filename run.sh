@@ -104,8 +104,8 @@ Usage: ./run.sh run [OPTION]...
                       NVMe disk), rxe (soft-RoCE; the kernel moves the data) or all
   --seed S            the seed of a run to repeat
   --repeat N          every case N times
-  --storm N           rounds of the storm.* cases; limits grow with it. 10000 for storm.kill, 1000 for the others are
-                      minutes to hours; by default they are few, and take some seconds
+  --storm N           rounds of the storm.* cases, seconds of fuzz.*; limits grow with it. 10000 for storm.kill, 1000 for
+                      the others are minutes to hours; by default they are few, and take some seconds
   --until-fail        stop at the first failure; repeats until there is one, unless --repeat says how often
   --timeout S         total limit in seconds (default: $TOTAL_LIMIT, ten times that under TCG)
   --case-limit S      limit of one case in seconds (default: $CASE_LIMIT, ten times that under TCG)

@@ -44,7 +44,7 @@ static const struct scenario *const tables[] = {
 	driver_gup_test_scenarios,
 	driver_life_scenarios, driver_mappings_scenarios,
 	driver_observe_scenarios,
-	driver_storm_scenarios,
+	driver_storm_scenarios, driver_fuzz_scenarios,
 	fault_scenarios, selftest_scenarios,
 };
 
@@ -531,7 +531,7 @@ static void usage(FILE *f)
 	      "      --seed N        of the values that are written (default 1)\n"
 	      "      --repeat N      run everything N times\n"
 	      "      --until-fail    stop at the first failure\n"
-	      "      --storm N       rounds of the storm.* cases (default: few)\n"
+	      "      --storm N       rounds of the storm.* cases, seconds of fuzz.*\n"
 	      "      --trace         a timeline of each case, with the kernel's part\n"
 	      "      --case-limit S  seconds for a case (default 60)\n"
 	      "      --kselftest PROGRAM\n"

@@ -136,6 +136,7 @@ extern const struct scenario driver_observe_scenarios[];
 extern const struct scenario driver_iommu_scenarios[];
 extern const struct scenario driver_gup_test_scenarios[];
 extern const struct scenario driver_storm_scenarios[];
+extern const struct scenario driver_fuzz_scenarios[];
 extern const struct scenario fault_scenarios[];
 extern const struct scenario selftest_scenarios[];
 
@@ -152,7 +153,7 @@ struct test {
 	enum mem mem_type;
 	enum pin pin;
 	uint64_t seed;
-	unsigned int storm;	/* rounds of a storm; 0: as it likes */
+	unsigned int storm;	/* rounds, or seconds, of a storm; 0: as it likes */
 	const char *name;
 
 	struct pindma *dev;
