@@ -77,6 +77,12 @@ void test_tolerate(struct test *t, const char *complaint)
 	snprintf(result->tolerated, sizeof(result->tolerated), "%s", complaint);
 }
 
+void test_tolerate_if_kept(struct test *t, const char *complaint)
+{
+	test_tolerate(t, complaint);
+	result->tolerated_if_kept = true;
+}
+
 void test_note(struct test *t, const char *fmt, ...)
 {
 	size_t room = sizeof(result->notes) - result->notes_len;

@@ -12,6 +12,7 @@ struct result {
 	bool faults;		/* the device was told to misbehave */
 	char reason[256];
 	char tolerated[64];
+	bool tolerated_if_kept;
 	uint64_t memory, memory_len;	/* that an mr was part of */
 	unsigned int nr_steps;
 	struct {

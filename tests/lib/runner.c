@@ -44,7 +44,8 @@ static const struct scenario *const tables[] = {
 	driver_gup_test_scenarios,
 	driver_life_scenarios, driver_mappings_scenarios,
 	driver_observe_scenarios,
-	driver_storm_scenarios, driver_fuzz_scenarios,
+	driver_failnth_scenarios, driver_storm_scenarios,
+	driver_fuzz_scenarios,
 	fault_scenarios, selftest_scenarios,
 };
 
@@ -488,7 +489,7 @@ static void run_case(unsigned int nr, const struct plan_entry *e,
 	}
 	if (!err)
 		trace_end(name, &from, &to);
-	if (!expect_loss)
+	if (!expect_loss && !result->tolerated_if_kept)
 		result->tolerated[0] = '\0';
 	if (result->tolerated[0])	/* the host reads the console itself */
 		printf("# tolerated %s: %s\n", name, result->tolerated);

@@ -135,6 +135,7 @@ extern const struct scenario driver_mappings_scenarios[];
 extern const struct scenario driver_observe_scenarios[];
 extern const struct scenario driver_iommu_scenarios[];
 extern const struct scenario driver_gup_test_scenarios[];
+extern const struct scenario driver_failnth_scenarios[];
 extern const struct scenario driver_storm_scenarios[];
 extern const struct scenario driver_fuzz_scenarios[];
 extern const struct scenario fault_scenarios[];
@@ -193,6 +194,8 @@ void test_fault(struct test *t, struct pindma_fault fault);
  * only where the case is expected to lose.
  */
 void test_tolerate(struct test *t, const char *complaint);
+/* The same where nothing is to be lost: a complaint about the kernel's own fault */
+void test_tolerate_if_kept(struct test *t, const char *complaint);
 
 /* A line of evidence */
 void __attribute__((format(printf, 2, 3)))
