@@ -54,6 +54,7 @@ DEPS_CHECK=(
     sparse              # C=2 over the modules
     perl                # checkpatch.pl
     g++                 # the headers are C++, too
+    'pahole|dwarves'    # the layout of what crosses a boundary, field by field; layout.c only asserts what never changes
 )
 
 # For "check --full" alone: 98 MB to fetch, 306 MB on the disk
