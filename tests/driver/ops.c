@@ -130,6 +130,33 @@ static void read_crc(struct test *t)
 	test_kept(t);
 }
 
+/* The words of the bytes in a row, wherever they are; the last one filled up */
+static void read_sum(struct test *t)
+{
+	unsigned int i, n;
+
+	setup(t);
+	for (i = 0; i < MR_LEN; i++)
+		t->mem[i] = i * 37 + i / 251 + 0x80;
+	memcpy(expected, t->mem, MR_LEN);
+	for (i = 0; i < ARRAY_SIZE(ranges); i++) {
+		uint64_t offset = ranges[i].offset, len = ranges[i].len;
+		uint64_t sum = 0, word;
+
+		for (n = 0; n < len; n += 8) {
+			word = 0;
+			memcpy(&word, t->mem + offset + n,
+			       len - n < 8 ? len - n : 8);
+			sum += word;
+		}
+		run_and_compare(t, (struct pindma_op){
+			.opcode = PINDMA_OP_READ, .mode = PINDMA_READ_SUM,
+			.offset = offset, .len = len }, sum);
+	}
+	test_check_surroundings(t);
+	test_kept(t);
+}
+
 /* From an mr that begins somewhere in a page to one that begins elsewhere */
 static void copy(struct test *t)
 {
@@ -431,6 +458,10 @@ const struct scenario driver_ops_scenarios[] = {
 		.name = "driver.read",
 		.promise = "READ returns the value, or the CRC, of the bytes that it names",
 		.run = read_crc,
+	}, {
+		.name = "driver.read_sum",
+		.promise = "the sum of what the device reads is that of the bytes that are there",
+		.run = read_sum,
 	}, {
 		.name = "driver.copy",
 		.promise = "COPY moves bytes from one mr to another, at any alignment",

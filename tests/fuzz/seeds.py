@@ -152,6 +152,7 @@ def ops(p):
         "write-pattern": ("WRITE", [], dict(mr, mode=p.WRITE_PATTERN, offset=5, len=2 * PAGE, value=5)),
         "write-stamp": ("WRITE", [], dict(mr, mode=p.WRITE_STAMP, len=3 * PAGE - 8, value=1)),
         "read-value": ("READ", [data], dict(mr, mode=p.READ_VALUE, offset=PAGE - 12, len=8)),
+        "read-sum": ("READ", [data], dict(mr, mode=p.READ_SUM, offset=PAGE - 3, len=21)),
         "read-crc": ("READ", [data], dict(mr, mode=p.READ_CRC32, len=2 * PAGE)),
         "fill": ("FILL", [], dict(mr, offset=1, len=2 * PAGE, value=0xa5)),
         "copy": ("COPY", [data], dict(mr, len=PAGE + 1, src_key=1, src_offset=PAGE + 100)),

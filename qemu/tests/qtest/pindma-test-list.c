@@ -327,11 +327,13 @@ static void test_lists(void)
             break;
         case 2:
             sqe.opcode = PINDMA_OP_READ;
-            sqe.mode = len && len <= 8 ? PINDMA_READ_VALUE : PINDMA_READ_CRC32;
+            /* In odd pieces, too, the sum is that of the bytes in a row. */
+            sqe.mode = len && len <= 8 ? PINDMA_READ_VALUE :
+                       i / 6 % 2 ? PINDMA_READ_CRC32 : PINDMA_READ_SUM;
             for (n = 0; n < len; n++) {
                 result = sqe.mode == PINDMA_READ_CRC32 ?
                          crc32_bytes(result, *list_byte(&dst, n)) :
-                         result | (uint64_t)*list_byte(&dst, n) << n * 8;
+                         result + ((uint64_t)*list_byte(&dst, n) << n % 8 * 8);
             }
             /* Of nothing, a list is not read. */
             want = result;

@@ -99,7 +99,10 @@ static void test_write_stamps(void)
     g_free(mr);
 }
 
-/* Red: op->result in pindma_bytes_take(), either of the two. */
+/*
+ * Red: op->result in pindma_bytes_take(), any of the three; either loop in
+ * pindma_sum() that takes single bytes.
+ */
 static void test_read(const void *express)
 {
     static const uint64_t lens[] = {
@@ -108,7 +111,7 @@ static void test_read(const void *express)
     static const uint64_t offsets[] = { 0, 5, 13, CROSS, CROSS + 1 };
     Rig *t = rig_new(express);
     MR *mr = mr_new(t, 7, MR_PAGES, FIRST, 0, RW);
-    uint64_t len, offset, value, i;
+    uint64_t len, offset, value, sum, i;
     uint32_t crc = 0;
     int n, m;
 
@@ -123,14 +126,19 @@ static void test_read(const void *express)
             offset = offsets[m];
             value = 0;
             crc = 0;
+            sum = 0;
             for (i = 0; i < len; i++) {
                 crc = crc32_bytes(crc, *mr_want(mr, offset + i));
                 value |= i < 8 ? (uint64_t)*mr_want(mr, offset + i) << i * 8
                                : 0;
+                sum += (uint64_t)*mr_want(mr, offset + i) << i % 8 * 8;
             }
             g_assert_cmphex(run_ok(t, OP(READ, .mode = PINDMA_READ_CRC32,
                                          .key = 7, .offset = offset,
                                          .len = len)), ==, crc);
+            g_assert_cmphex(run_ok(t, OP(READ, .mode = PINDMA_READ_SUM,
+                                         .key = 7, .offset = offset,
+                                         .len = len)), ==, sum);
             if (len && len <= 8) {
                 g_assert_cmphex(run_ok(t, OP(READ, .mode = PINDMA_READ_VALUE,
                                              .key = 7, .offset = offset,
@@ -254,7 +262,7 @@ static void test_errors(const void *express)
         IO_ROW(BAD_FIELD, WRITE, .key = 1, .len = 0),
         IO_ROW(BAD_FIELD, WRITE, .key = 1, .len = 9),
         IO_ROW(BAD_FIELD, WRITE, .key = 1, .len = 1ull << 32),
-        IO_ROW(BAD_FIELD, READ, .key = 1, .len = 8, .mode = 2),
+        IO_ROW(BAD_FIELD, READ, .key = 1, .len = 8, .mode = 3),
         IO_ROW(BAD_FIELD, READ, .key = 1, .len = 0),
         IO_ROW(BAD_FIELD, READ, .key = 1, .len = 9),
         IO_ROW(BAD_FIELD, HAMMER, .key = 1, .offset = 5, .len = 8, .mode = 4),

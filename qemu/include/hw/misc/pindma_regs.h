@@ -76,7 +76,7 @@ typedef uint8_t pindma_u8;
 
 #define PINDMA_MAGIC                0x414d4450  /* "PDMA" */
 #define PINDMA_VERSION_MAJOR        2   /* differs: do not use the device */
-#define PINDMA_VERSION_MINOR        0   /* higher: more than is known here */
+#define PINDMA_VERSION_MINOR        1   /* higher: more than is known here */
 
 /* The engines are threads: DMA is concurrent with every guest instruction. */
 #define PINDMA_CAP_THREAD           (1u << 0)
@@ -226,9 +226,14 @@ struct pindma_sge {
 #define PINDMA_WRITE_STAMP      2
 #define PINDMA_PATTERN_STEP     0x9e3779b97f4a7c15ull
 
-/* READ returns len (1 to 8) bytes, or the CRC-32 that zlib's crc32() has. */
+/*
+ * READ returns len (1 to 8) bytes, or the CRC-32 that zlib's crc32() has, or
+ * the sum, modulo 2^64, of the 8-byte words, little endian, that the bytes
+ * make: of a last word that is not whole the missing bytes are 0.
+ */
 #define PINDMA_READ_VALUE       0
 #define PINDMA_READ_CRC32       1
+#define PINDMA_READ_SUM         2
 
 /*
  * COMPARE: with the pattern of WRITE, or with the source.  If they differ the
