@@ -95,13 +95,15 @@ class Input:
             index, stride, data = pattern if isinstance(pattern, tuple) else (0, 0, pattern)
             self.command(PATTERN, bytes([index, stride]) + data)
 
-    def queue(self, number, entries=8, pd=0):
+    def queue(self, number, entries=8, pd=0, shadow=0):
         p, regs = self.pindma, self.pindma.QUEUE_REGS(number)
         self.write(regs + p.QUEUE_SQ_ADDR, SQ + number * 0x10000, 8)
         self.write(regs + p.QUEUE_CQ_ADDR, CQ + number * 0x10000, 8)
         self.write(regs + p.QUEUE_ENTRIES, entries)
         if pd:
             self.write(regs + p.QUEUE_PD, pd)
+        if shadow:
+            self.write(regs + p.QUEUE_SHADOW, shadow, 8)
         self.write(regs + p.QUEUE_ENABLE, 1)
         self.tail[number], self.entries[number] = 0, entries
 
@@ -335,6 +337,23 @@ def seeds(p):
         i.write(p.DB(io) + offset, 0xffff)
         i.write(p.DB(io) + offset, 5)
         yield f"doorbell-{offset}", i
+
+    # Doorbells in memory: what a look finds, an sqe, the next look; then bad ones, and an interrupt that nobody wants.
+    for name, looks in (("good", ({"sq_tail": 1}, {"sq_tail": 2, "cq_head": 1})), ("bad", ({"sq_tail": 9}, {"cq_head": 5}))):
+        for armed in (0, 1):
+            i = Input(p)
+            i.queue(io, shadow=LIST)
+            nop = p.pack("sqe", opcode=p.OP_NOP)
+            first, second = (p.pack("shadow", **look)[:8] for look in looks)
+            i.memory(first, nop, second, nop, struct.pack("<I", armed))
+            i.step(4)
+            i.write(p.DB(io) + p.DB_SQ_TAIL, 0)
+            i.step(3)
+            yield f"shadow-{name}-{armed}", i
+    i = Input(p)
+    i.queue(io, shadow=0xe0000000)
+    i.step(2)
+    yield "shadow-registers", i
 
     # Memory that is not RAM: this device's own registers and journal, and far away.
     for first in (0xe0000000, 0xe0010000, 0xe0020000, 0xe0100000, 0xe1000000, 0xfee00000, 1 << 40, 2**64 - 8 * PAGE):

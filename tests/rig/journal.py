@@ -13,7 +13,8 @@ import struct
 import sys
 
 ENTRY = struct.Struct("<6Q2I4BI")
-KINDS = ("?", "read", "write", "fetch", "cqe", "reg_mr", "dereg_mr", "mark", "reset", "atomic")
+KINDS = ("?", "read", "write", "fetch", "cqe", "reg_mr", "dereg_mr", "mark", "reset", "atomic",
+         "map", "unmap", "page_request", "shadow")
 
 
 def entries(path):

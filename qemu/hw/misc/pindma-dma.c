@@ -137,6 +137,24 @@ bool pindma_dma(PinDMAState *s, struct pindma_journal_entry e, PinDMAOp *op,
     return pindma_dma_journal(s, e, op, r);
 }
 
+/* A word of a shadow: the journal is told only if that fails. */
+bool pindma_dma_shadow(PinDMAState *s, int queue, uint64_t addr, uint64_t *val,
+                       unsigned int size, bool write)
+{
+    struct pindma_journal_entry e = {
+        .kind = PINDMA_JOURNAL_SHADOW,
+        .queue = queue,
+        .addr = addr,
+        .len = size,
+    };
+    MemTxResult r = MEMTX_ACCESS_ERROR;
+
+    if (pindma_is_ram(s, addr, size, write)) {
+        r = pindma_dma_word(s, addr, val, size, write);
+    }
+    return r == MEMTX_OK || pindma_dma_journal(s, e, NULL, r);
+}
+
 /*
  * Direct access, for the journal to be told of by the caller.  NULL: not RAM.
  * It must be unmapped before the batch ends: an IOMMU may change its mind.

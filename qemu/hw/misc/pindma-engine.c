@@ -24,8 +24,13 @@
 #include "qemu/rcu.h"
 #include "pindma-internal.h"
 
-/* How long a thread looks for more work before it sleeps: a wake-up is slow. */
+/*
+ * How long a thread looks for more work before it sleeps: a wake-up is slow.  A
+ * shadow has to be looked at with the BQL, which it drops for so long between
+ * two looks.
+ */
 #define PINDMA_SPIN_NS          (20 * SCALE_US)
+#define PINDMA_LOOK_NS          SCALE_US
 
 /*
  * How long it sleeps at least.  A hammer of 1 M stamps/s is not worth a wake-up
@@ -65,6 +70,7 @@ static int64_t pindma_engine_batch(PinDMAEngine *engine, unsigned int budget)
 {
     PinDMAState *s = engine->s;
     int64_t idle_ns = INT64_MAX;
+    bool worked = false;
 
     engine->kicked = false;
     if (pindma_can_dma(s)) {
@@ -72,9 +78,14 @@ static int64_t pindma_engine_batch(PinDMAEngine *engine, unsigned int budget)
         s->wake_ns = INT64_MAX;
         pindma_dma_forget(s);
         WITH_RCU_READ_LOCK_GUARD() {
+            pindma_queue_wake(s, engine->queue);
             while (budget && pindma_queue_turn(s, engine->queue, &budget)) {
-                /* the budget bounds it */
+                worked = true;      /* the budget bounds it */
             }
+            pindma_queue_notify(s);
+        }
+        if (worked) {
+            engine->worked_ns = get_clock();
         }
         if (!budget) {
             idle_ns = 0;
@@ -108,22 +119,28 @@ static void pindma_engine_lock(void)
 }
 
 /* Without the BQL: wait a moment for a kick. */
-static void pindma_engine_spin(PinDMAEngine *engine, int64_t ns)
+static void pindma_engine_spin(PinDMAEngine *engine, int64_t end)
 {
-    int64_t end = get_clock() + ns;
-
+    bql_unlock();
     while (!qatomic_read(&engine->kicked) && get_clock() < end) {
         cpu_relax();
     }
+    pindma_engine_lock();
 }
 
-static void pindma_engine_sleep(PinDMAEngine *engine, int64_t idle_ns,
-                                bool was_idle)
+static void pindma_engine_sleep(PinDMAEngine *engine, int64_t idle_ns)
 {
-    if (idle_ns == INT64_MAX && !was_idle) {
-        bql_unlock();
-        pindma_engine_spin(engine, PINDMA_SPIN_NS);
-        pindma_engine_lock();
+    PinDMAState *s = engine->s;
+    int64_t now = get_clock();
+    int64_t end = engine->worked_ns + PINDMA_SPIN_NS;
+
+    if (idle_ns == INT64_MAX && now < end) {
+        if (s->queues[engine->queue].shadow) {
+            end = MIN(end, now + PINDMA_LOOK_NS);
+        }
+        pindma_engine_spin(engine, end);
+    } else if (idle_ns >= SCALE_MS && pindma_queue_doze(s, engine->queue)) {
+        pindma_engine_spin(engine, now);
     } else if (idle_ns == INT64_MAX) {
         qemu_cond_wait_bql(&engine->kick);
     } else if (idle_ns >= SCALE_MS) {
@@ -140,7 +157,6 @@ static void pindma_engine_sleep(PinDMAEngine *engine, int64_t idle_ns,
 static void *pindma_engine_thread(void *opaque)
 {
     PinDMAEngine *engine = opaque;
-    bool was_idle = true;
 
     rcu_register_thread();
     bql_lock();
@@ -148,9 +164,8 @@ static void *pindma_engine_thread(void *opaque)
         int64_t idle_ns = pindma_engine_batch(engine, PINDMA_BATCH);
 
         if (engine->s && !engine->kicked) {
-            pindma_engine_sleep(engine, idle_ns, was_idle);
+            pindma_engine_sleep(engine, idle_ns);
         }
-        was_idle = idle_ns == INT64_MAX && !engine->kicked;
     }
     bql_unlock();
     rcu_unregister_thread();
@@ -180,6 +195,10 @@ static void pindma_engine_timer(void *opaque)
     engine->busy = true;
     idle_ns = pindma_engine_batch(engine, budget);
     engine->busy = false;
+    if (engine->s && !engine->kicked && idle_ns &&
+        pindma_queue_doze(engine->s, engine->queue)) {
+        engine->kicked = true;
+    }
     if (!engine->s) {
         timer_free(engine->timer);
         g_free(engine);

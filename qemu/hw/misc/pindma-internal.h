@@ -125,6 +125,7 @@ typedef struct PinDMAEngine {
     PinDMAState *s;             /* with the BQL: NULL once the device is gone */
     int queue;
     bool kicked;                /* set with the BQL: there may be work */
+    int64_t worked_ns;          /* host time of the last batch with any */
     QemuCond kick;              /* engine=thread */
     QEMUTimer *timer;           /* engine=timer, and so are the following */
     uint64_t rng;
@@ -133,9 +134,12 @@ typedef struct PinDMAEngine {
 
 typedef struct PinDMAQueue {
     uint64_t sq_addr, cq_addr;
+    uint64_t shadow;            /* struct pindma_shadow, 0: none */
+    uint64_t shadow_seen;       /* sq_tail and cq_head there, the last time */
     uint32_t entries;
     uint32_t pd;
     bool enabled;
+    bool asleep;                /* and the shadow says so */
     uint32_t sq_head, sq_tail;
     uint32_t cq_head, cq_tail;
     bool phase;
@@ -187,6 +191,7 @@ struct PinDMAState {
     /* Of the batch that holds the BQL */
     int64_t now;                /* QEMU_CLOCK_VIRTUAL */
     int64_t wake_ns;            /* when something is due, or INT64_MAX */
+    bool looked;                /* at the shadow, and nothing was new */
     uint64_t ram_start[2];      /* known to be RAM for reads, for writes */
     uint64_t ram_len[2];
 
@@ -233,6 +238,8 @@ void *pindma_dma_map(PinDMAState *s, uint64_t addr, uint32_t len, bool write);
 void pindma_dma_unmap(PinDMAState *s, void *p, uint32_t len, bool write);
 bool pindma_dma_atomic(PinDMAState *s, struct pindma_journal_entry e,
                        PinDMAOp *op);
+bool pindma_dma_shadow(PinDMAState *s, int queue, uint64_t addr, uint64_t *val,
+                       unsigned int size, bool write);
 bool pindma_dma_physical(PinDMAState *s, struct pindma_journal_entry e,
                          PinDMAOp *op, hwaddr addr, uint64_t val);
 
@@ -273,6 +280,9 @@ void pindma_queue_paged(PinDMAState *s, uint32_t key, uint64_t first,
                         uint64_t num, bool refused);
 int pindma_op_stop(PinDMAState *s, int qn, PinDMAOp *op);
 void pindma_queue_mark(PinDMAState *s, int qn, uint64_t value);
+void pindma_queue_wake(PinDMAState *s, int qn);
+bool pindma_queue_doze(PinDMAState *s, int qn);
+void pindma_queue_notify(PinDMAState *s);
 void pindma_queue_clear(PinDMAState *s, int qn);
 void pindma_queue_set(PinDMAState *s, int qn, hwaddr reg, uint64_t val);
 uint64_t pindma_queue_get(PinDMAState *s, int qn, hwaddr reg);

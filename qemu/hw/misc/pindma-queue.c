@@ -31,6 +31,8 @@ void pindma_queue_clear(PinDMAState *s, int qn)
     q->later.fault = PINDMA_FAULT_NONE;
     q->ghost.fault = PINDMA_FAULT_NONE;
     q->enabled = false;
+    q->asleep = false;
+    q->shadow_seen = 0;
     q->hung = false;
     q->cancel = false;
     q->sq_head = q->sq_tail = 0;
@@ -38,10 +40,14 @@ void pindma_queue_clear(PinDMAState *s, int qn)
     q->phase = true;
 }
 
-/* A ring cannot be accessed: there is nobody left to tell but STATUS. */
+/*
+ * A ring, or the shadow, cannot be accessed: there is nobody left to tell but
+ * STATUS.
+ */
 static void pindma_queue_fail(PinDMAState *s, int qn)
 {
-    pindma_guest_error(s, "queue %d: ring not accessible, disabled", qn);
+    pindma_guest_error(s, "queue %d: ring or shadow not accessible, disabled",
+                       qn);
     pindma_queue_clear(s, qn);
     s->queue_error = true;
 }
@@ -390,6 +396,147 @@ static void pindma_sqe_to_cpu(struct pindma_sqe *sqe)
     }
 }
 
+/* ----------------------------------------------------------------- shadows */
+
+/* The tail can be anywhere. */
+static bool pindma_queue_set_tail(PinDMAQueue *q, uint64_t val)
+{
+    if (val >= q->entries) {
+        return false;
+    }
+    q->sq_tail = val;
+    return true;
+}
+
+/* The head moves forward, over slots that have been written. */
+static bool pindma_queue_set_head(PinDMAQueue *q, uint64_t val)
+{
+    if (val >= q->entries || ((val - q->cq_head) & (q->entries - 1)) >
+                             ((q->cq_tail - q->cq_head) & (q->entries - 1))) {
+        return false;
+    }
+    q->cq_head = val;
+    return true;
+}
+
+static bool pindma_queue_shadow(PinDMAState *s, int qn, size_t offset,
+                                uint64_t *val, unsigned int size, bool write)
+{
+    if (pindma_dma_shadow(s, qn, s->queues[qn].shadow + offset, val, size,
+                          write)) {
+        return true;
+    }
+    pindma_queue_fail(s, qn);
+    return false;
+}
+
+/*
+ * Has the driver stored something new?  Both at once: a guest may change them
+ * between the check and the use, but not what was read.
+ */
+static bool pindma_queue_look(PinDMAState *s, int qn)
+{
+    PinDMAQueue *q = &s->queues[qn];
+    bool tail, head;
+    uint64_t word;
+
+    QEMU_BUILD_BUG_ON(offsetof(struct pindma_shadow, sq_tail) != 0);
+    QEMU_BUILD_BUG_ON(offsetof(struct pindma_shadow, cq_head) != 4);
+    if (!pindma_queue_shadow(s, qn, 0, &word, 8, false) ||
+        word == q->shadow_seen) {
+        return false;
+    }
+    q->shadow_seen = word;
+    tail = pindma_queue_set_tail(q, (uint32_t)word);
+    head = pindma_queue_set_head(q, word >> 32);
+    if (!tail || !head) {
+        pindma_guest_error(s, "queue %d: shadow 0x%" PRIx64 " ignored", qn,
+                           word);
+    }
+    return true;
+}
+
+static void pindma_queue_say(PinDMAState *s, int qn, bool asleep)
+{
+    uint64_t val = asleep;
+
+    s->queues[qn].asleep = asleep;
+    pindma_queue_shadow(s, qn, offsetof(struct pindma_shadow, asleep), &val, 4,
+                        true);
+}
+
+/* A batch begins: what the driver stores from now on is seen without a word. */
+void pindma_queue_wake(PinDMAState *s, int qn)
+{
+    s->looked = false;
+    if (s->queues[qn].asleep) {
+        pindma_queue_say(s, qn, false);
+    }
+}
+
+/*
+ * The engine is about to sleep: the driver has to ring from now on.  True: it
+ * already had something to say, and may not have.
+ */
+bool pindma_queue_doze(PinDMAState *s, int qn)
+{
+    PinDMAQueue *q = &s->queues[qn];
+    bool news = false;
+
+    if (!q->shadow || !q->enabled || q->hung || !pindma_can_dma(s)) {
+        return false;
+    }
+    pindma_dma_forget(s);
+    WITH_RCU_READ_LOCK_GUARD() {
+        pindma_queue_say(s, qn, true);
+        news = q->enabled && pindma_queue_look(s, qn);
+    }
+    pindma_journal_flush(s);
+    return news;
+}
+
+/* The cqes are in memory: whose driver wants to hear of them? */
+void pindma_queue_notify(PinDMAState *s)
+{
+    uint32_t mask;
+
+    for (mask = s->notify; mask; mask &= mask - 1) {
+        int qn = ctz32(mask);
+        uint64_t armed = true;
+
+        if (s->queues[qn].shadow && s->queues[qn].enabled) {
+            pindma_queue_shadow(s, qn, offsetof(struct pindma_shadow, armed),
+                                &armed, 4, false);
+        }
+        if (!armed) {
+            s->notify &= ~(1u << qn);
+        }
+    }
+}
+
+/* ----------------------------------------------------------------- fetching */
+
+/* Is there an sqe, and room for its cqe? */
+static bool pindma_queue_has_sqe(const PinDMAQueue *q)
+{
+    return q->sq_head != q->sq_tail && pindma_cq_room(q);
+}
+
+/* The same, and if there is none known perhaps the shadow has one. */
+static bool pindma_queue_find_sqe(PinDMAState *s, int qn)
+{
+    PinDMAQueue *q = &s->queues[qn];
+
+    if (pindma_queue_has_sqe(q)) {
+        return true;
+    }
+    if (!q->shadow || s->looked) {
+        return false;
+    }
+    s->looked = !pindma_queue_look(s, qn);
+    return !s->looked && pindma_queue_has_sqe(q);
+}
+
 /* The next sqe, if there is one and room for its cqe */
 static bool pindma_queue_fetch(PinDMAState *s, int qn)
 {
@@ -402,7 +549,7 @@ static bool pindma_queue_fetch(PinDMAState *s, int qn)
         .len = sizeof(*sqe),
     };
 
-    if (q->sq_head == q->sq_tail || !pindma_cq_room(q)) {
+    if (!pindma_queue_find_sqe(s, qn)) {
         return false;
     }
     if (pindma_fault_hits(s, qn, PINDMA_FAULT_HANG)) {
@@ -574,6 +721,8 @@ uint64_t pindma_queue_get(PinDMAState *s, int qn, hwaddr reg)
         return q->enabled;
     case PINDMA_QUEUE_PD:
         return q->pd;
+    case PINDMA_QUEUE_SHADOW:
+        return q->shadow;
     case PINDMA_QUEUE_SQ_HEAD:
         return q->sq_head;
     case PINDMA_QUEUE_CQ_TAIL:
@@ -592,13 +741,17 @@ static void pindma_queue_enable(PinDMAState *s, int qn, bool enable)
     }
     if (!is_power_of_2(q->entries) || q->entries < PINDMA_QUEUE_MIN_ENTRIES ||
         q->entries > PINDMA_QUEUE_MAX_ENTRIES ||
-        !QEMU_IS_ALIGNED(q->sq_addr | q->cq_addr, PINDMA_PAGE_SIZE)) {
+        !QEMU_IS_ALIGNED(q->sq_addr | q->cq_addr, PINDMA_PAGE_SIZE) ||
+        !QEMU_IS_ALIGNED(q->shadow, sizeof(struct pindma_shadow))) {
         pindma_guest_error(s, "queue %d: %u entries at 0x%" PRIx64 " and 0x%"
-                           PRIx64 " refused", qn, q->entries, q->sq_addr,
-                           q->cq_addr);
+                           PRIx64 ", shadow 0x%" PRIx64 " refused", qn,
+                           q->entries, q->sq_addr, q->cq_addr, q->shadow);
         return;
     }
     q->enabled = true;
+    if (q->shadow) {
+        pindma_kick(s, qn);     /* it is awake, until it says something else */
+    }
     trace_pindma_queue_enable(qn, q->entries, q->sq_addr, q->cq_addr, q->pd);
 }
 
@@ -627,6 +780,9 @@ void pindma_queue_set(PinDMAState *s, int qn, hwaddr reg, uint64_t val)
     case PINDMA_QUEUE_PD:
         q->pd = val;
         return;
+    case PINDMA_QUEUE_SHADOW:
+        q->shadow = val;
+        return;
     }
     pindma_guest_error(s, "queue %d: write of 0x%" PRIx64 " to +0x%"
                        HWADDR_PRIx " ignored", qn, val, reg);
@@ -639,21 +795,19 @@ void pindma_queue_doorbell(PinDMAState *s, int qn, hwaddr reg, uint64_t val)
 
     switch (reg) {
     case PINDMA_DB_SQ_TAIL:
-        if (!q->enabled || val >= q->entries) {
+        if (!q->enabled || (!q->shadow && !pindma_queue_set_tail(q, val))) {
             break;
         }
-        q->sq_tail = val;
         pindma_kick(s, qn);
         return;
     case PINDMA_DB_CQ_HEAD:
-        /* The head moves forward, over slots that have been written. */
-        if (!q->enabled || val >= q->entries ||
-            ((val - q->cq_head) & (q->entries - 1)) >
-            ((q->cq_tail - q->cq_head) & (q->entries - 1))) {
+        if (!q->enabled) {
             break;
         }
-        full = !pindma_cq_room(q);
-        q->cq_head = val;
+        full = q->shadow || !pindma_cq_room(q);
+        if (!q->shadow && !pindma_queue_set_head(q, val)) {
+            break;
+        }
         if (full) {
             pindma_kick(s, qn);
         }

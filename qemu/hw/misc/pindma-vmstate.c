@@ -120,6 +120,9 @@ static const VMStateDescription pindma_vmstate_queue = {
         VMSTATE_BOOL(hung, PinDMAQueue),
         VMSTATE_BOOL(cancel, PinDMAQueue),
         VMSTATE_UINT32(mark_high, PinDMAQueue),
+        VMSTATE_UINT64(shadow, PinDMAQueue),
+        VMSTATE_UINT64(shadow_seen, PinDMAQueue),
+        VMSTATE_BOOL(asleep, PinDMAQueue),
         VMSTATE_STRUCT(op, PinDMAQueue, 1, pindma_vmstate_op, PinDMAOp),
         VMSTATE_STRUCT_ARRAY(beside, PinDMAQueue, PINDMA_MAX_BESIDE, 1,
                              pindma_vmstate_op, PinDMAOp),
@@ -176,6 +179,7 @@ static bool pindma_queue_is_sound(PinDMAState *s, int qn)
            q->entries >= PINDMA_QUEUE_MIN_ENTRIES &&
            q->entries <= PINDMA_QUEUE_MAX_ENTRIES &&
            QEMU_IS_ALIGNED(q->sq_addr | q->cq_addr, PINDMA_PAGE_SIZE) &&
+           QEMU_IS_ALIGNED(q->shadow, sizeof(struct pindma_shadow)) &&
            MAX(MAX(q->sq_head, q->sq_tail), MAX(q->cq_head, q->cq_tail)) <
            q->entries;
 }
@@ -234,8 +238,8 @@ static int pindma_post_load(void *opaque, int version_id)
 
 const VMStateDescription pindma_vmstate = {
     .name = TYPE_PINDMA,
-    .version_id = 1,
-    .minimum_version_id = 1,
+    .version_id = 2,
+    .minimum_version_id = 2,
     .pre_save = pindma_pre_save,
     .pre_load = pindma_pre_load,
     .post_load = pindma_post_load,

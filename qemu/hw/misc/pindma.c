@@ -82,6 +82,7 @@ static void pindma_reset(PinDMAState *s)
         s->queues[i].cq_addr = 0;
         s->queues[i].entries = 0;
         s->queues[i].pd = 0;
+        s->queues[i].shadow = 0;
         s->queues[i].mark_high = 0;
     }
     pindma_mr_reset(s);
@@ -196,7 +197,8 @@ static bool pindma_reg_is_8(hwaddr addr)
 
     if (qn >= 0) {
         addr -= PINDMA_QUEUE_REGS(qn);
-        return addr == PINDMA_QUEUE_SQ_ADDR || addr == PINDMA_QUEUE_CQ_ADDR;
+        return addr == PINDMA_QUEUE_SQ_ADDR || addr == PINDMA_QUEUE_CQ_ADDR ||
+               addr == PINDMA_QUEUE_SHADOW;
     }
     qn = pindma_reg_doorbell(addr);
     if (qn >= 0) {

@@ -193,7 +193,10 @@ static void test_iommu_stale(void)
     rig_free(t);
 }
 
-/* A ring that is not mapped.  Red: pindma_queue_fail(). */
+/*
+ * A ring that is not mapped, or a shadow, from one moment to the next.  Red:
+ * pindma_queue_fail(), either call.
+ */
 static void test_iommu_ring(void)
 {
     Rig *t = rig_iommu();
@@ -203,6 +206,18 @@ static void test_iommu_ring(void)
     qtest_writeq(t->qts, v.low + (t->q[IO].sq >> 21) * 8, 0);
     vtd_invalidate(t);
     start(t, IO, OP(NOP));
+    WAIT_FOR(reg4(t, PINDMA_REG_STATUS) == PINDMA_STATUS_QUEUE_ERROR);
+    g_assert_cmpuint(qreg4(t, IO, PINDMA_QUEUE_ENABLE), ==, 0);
+
+    set4(t, PINDMA_REG_CTRL, PINDMA_CTRL_RESET);
+    qtest_writeq(t->qts, v.low + (t->q[IO].sq >> 21) * 8,
+                 t->q[IO].sq >> 21 << 21 | VTD_BIG | VTD_RW);
+    vtd_invalidate(t);
+    queue_setup_shadow(t, IO, 64);
+    run_on(t, IO, OP(NOP));
+    qtest_writeq(t->qts, v.low + (t->q[IO].shadow >> 21) * 8, 0);
+    vtd_invalidate(t);
+    db4(t, IO, PINDMA_DB_SQ_TAIL, 0);
     WAIT_FOR(reg4(t, PINDMA_REG_STATUS) == PINDMA_STATUS_QUEUE_ERROR);
     g_assert_cmpuint(qreg4(t, IO, PINDMA_QUEUE_ENABLE), ==, 0);
     rig_free(t);

@@ -9,6 +9,8 @@
 
 #define FAULT_ARG   0xfa017a5900000001ull
 #define PD          0x77000001u
+#define SHADOW      (IO + 6)            /* a queue that has one */
+#define ASLEEP      offsetof(struct pindma_shadow, asleep)
 
 /* What there is to take along */
 typedef struct Scene {
@@ -77,6 +79,11 @@ static Scene scene_new(void)
     post(t, IO + 5, OP(NOP));
     start(t, IO + 5, OP(NOP));
     WAIT_FOR(qreg4(t, IO + 5, PINDMA_QUEUE_CQ_TAIL) == 2);
+
+    /* A queue with a shadow, which says that the device sleeps */
+    queue_setup_shadow(t, SHADOW, 64);
+    run_on(t, SHADOW, OP(NOP));
+    WAIT_FOR(ram4(t, t->q[SHADOW].shadow + ASLEEP));
     return s;
 }
 
@@ -183,6 +190,14 @@ static void must_go_on(Rig *t, const Scene *s)
     g_assert_cmphex(ram4(t, page), ==, 0x44444444);
     reap(t, IO + 5);
     reap(t, IO + 5);
+
+    /* The one with a shadow wakes up, and says so. */
+    run_on(t, SHADOW, OP(NOP));
+    n = start(t, SHADOW, OP(HAMMER, .key = s->half->key, .len = 8));
+    WAIT_FOR(!ram4(t, t->q[SHADOW].shadow + ASLEEP));
+    start(t, SHADOW, OP(STOP, .value = n));
+    reap_expect(t, SHADOW, n, PINDMA_ST_OK);
+    reap(t, SHADOW);
     run_ok(t, OP(DEREG_MR, .key = s->mr->key));
     reap_expect(t, IO + 1, s->slow_tag, PINDMA_ST_ABORTED);
     g_assert_cmphex(reg4(t, PINDMA_REG_STATUS), ==, 0);
@@ -415,7 +430,7 @@ static char *incoming(const uint8_t *stream, gsize len)
  */
 static void test_damaged(void)
 {
-    enum { MR_, HAMMER, HALF, QUEUE, SLOT, FAULT, KINDS };
+    enum { MR_, HAMMER, HALF, QUEUE, FAULT, KINDS };
     static const struct {
         int kind, offset, size;
         uint64_t value;
@@ -450,6 +465,7 @@ static void test_damaged(void)
         { QUEUE, 29, 4, 64 },                   /* sq_tail */
         { QUEUE, 33, 4, 64 },                   /* cq_head */
         { QUEUE, 37, 4, UINT32_MAX },           /* cq_tail */
+        { QUEUE, 48, 8, RAM_BASE + 8 },         /* shadow */
         { FAULT, -13, 1, PINDMA_NUM_FAULTS },
     };
     g_autofree char *path = NULL;

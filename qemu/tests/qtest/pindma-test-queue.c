@@ -126,6 +126,7 @@ static const Reg registers[] = {
     QREG(SPARE, ENTRIES, 4, RWR),
     QREG(SPARE, ENABLE, 4, OTHER),
     QREG(SPARE, PD, 4, RWR),
+    QREG(SPARE, SHADOW, 8, RWR),
     QREG(SPARE, SQ_HEAD, 4, RO),
     QREG(SPARE, CQ_TAIL, 4, RO),
     QREG(IO, SQ_ADDR, 8, OTHER),
@@ -133,6 +134,7 @@ static const Reg registers[] = {
     QREG(IO, ENTRIES, 4, OTHER),
     QREG(IO, ENABLE, 4, OTHER),
     QREG(IO, PD, 4, OTHER),
+    QREG(IO, SHADOW, 8, OTHER),
     QREG(IO, SQ_HEAD, 4, RO),
     QREG(IO, CQ_TAIL, 4, RO),
     { PINDMA_DB(SPARE) + PINDMA_DB_SQ_TAIL, 4, WO },
@@ -141,7 +143,6 @@ static const Reg registers[] = {
     /* No registers: the gaps, the end of each group, and of the BAR */
     { 0x78, 4, RO },
     { 0xf8, 4, RO },
-    { PINDMA_QUEUE_REGS(IO) + 0x20, 4, RO },
     { PINDMA_QUEUE_REGS(IO) + 0x30, 4, RO },
     { REGS_END, 4, RO },
     { PINDMA_DB(ADMIN) - 8, 4, RO },
@@ -371,6 +372,9 @@ static void test_queue_setup_while_enabled(void)
         set4(t, regs + PINDMA_QUEUE_CQ_ADDR + 4, 1);
         set4(t, regs + PINDMA_QUEUE_ENTRIES, 8);
         set4(t, regs + PINDMA_QUEUE_PD, 8);
+        set8(t, regs + PINDMA_QUEUE_SHADOW, RAM_BASE);
+        set4(t, regs + PINDMA_QUEUE_SHADOW + 4, 1);
+        g_assert_cmphex(reg8(t, regs + PINDMA_QUEUE_SHADOW), ==, 0);
         g_assert_cmphex(reg8(t, regs + PINDMA_QUEUE_SQ_ADDR), ==,
                         t->q[qn].sq);
         g_assert_cmphex(reg8(t, regs + PINDMA_QUEUE_CQ_ADDR), ==,

@@ -117,7 +117,7 @@ void pci_setup(Rig *t)
     t->journal_entries = reg4(t, PINDMA_REG_JOURNAL_ENTRIES);
 }
 
-void queue_setup(Rig *t, int qn, uint32_t entries)
+static void setup(Rig *t, int qn, uint32_t entries, uint64_t shadow)
 {
     Queue *q = &t->q[qn];
     uint64_t regs = PINDMA_QUEUE_REGS(qn);
@@ -127,6 +127,7 @@ void queue_setup(Rig *t, int qn, uint32_t entries)
                                         PAGE)),
         .cq = ram_alloc(t, DIV_ROUND_UP(entries * sizeof(struct pindma_cqe),
                                         PAGE)),
+        .shadow = shadow,
         .entries = entries,
         .phase = true,
     };
@@ -134,9 +135,25 @@ void queue_setup(Rig *t, int qn, uint32_t entries)
     set4(t, regs + PINDMA_QUEUE_ENABLE, 0);
     set8(t, regs + PINDMA_QUEUE_SQ_ADDR, q->sq);
     set8(t, regs + PINDMA_QUEUE_CQ_ADDR, q->cq);
+    set8(t, regs + PINDMA_QUEUE_SHADOW, q->shadow);
     set4(t, regs + PINDMA_QUEUE_ENTRIES, entries);
     set4(t, regs + PINDMA_QUEUE_ENABLE, 1);
     g_assert_cmpuint(reg4(t, regs + PINDMA_QUEUE_ENABLE), ==, 1);
+}
+
+void queue_setup(Rig *t, int qn, uint32_t entries)
+{
+    setup(t, qn, entries, 0);
+}
+
+/* With doorbells in memory, and interrupts as without */
+void queue_setup_shadow(Rig *t, int qn, uint32_t entries)
+{
+    uint64_t shadow = ram_alloc(t, 1);
+
+    qtest_memset(t->qts, shadow, 0, PAGE);
+    qtest_writel(t->qts, shadow + offsetof(struct pindma_shadow, armed), 1);
+    setup(t, qn, entries, shadow);
 }
 
 void queues_setup(Rig *t)
@@ -227,9 +244,24 @@ uint64_t post(Rig *t, int qn, struct pindma_sqe sqe)
     return t->tag;
 }
 
+/* A doorbell.  With a shadow it is a store, and one if the device sleeps. */
+static void tell(Rig *t, int qn, uint64_t reg, size_t field, uint32_t val)
+{
+    uint64_t shadow = t->q[qn].shadow;
+
+    if (shadow) {
+        qtest_writel(t->qts, shadow + field, val);
+    }
+    if (!shadow ||
+        ram4(t, shadow + offsetof(struct pindma_shadow, asleep))) {
+        db4(t, qn, reg, val);
+    }
+}
+
 void ring(Rig *t, int qn)
 {
-    db4(t, qn, PINDMA_DB_SQ_TAIL, t->q[qn].tail);
+    tell(t, qn, PINDMA_DB_SQ_TAIL, offsetof(struct pindma_shadow, sq_tail),
+         t->q[qn].tail);
 }
 
 uint64_t start(Rig *t, int qn, struct pindma_sqe sqe)
@@ -263,7 +295,8 @@ void consume(Rig *t, int qn)
     if (!q->head) {
         q->phase = !q->phase;
     }
-    db4(t, qn, PINDMA_DB_CQ_HEAD, q->head);
+    tell(t, qn, PINDMA_DB_CQ_HEAD, offsetof(struct pindma_shadow, cq_head),
+         q->head);
 }
 
 struct pindma_cqe reap(Rig *t, int qn)

@@ -46,6 +46,7 @@ int main(int argc, char **argv)
     pindma_add_pci_tests();
     pindma_add_list_tests();
     pindma_add_wait_tests();
+    pindma_add_shadow_tests();
     pindma_add_fault_tests();
     pindma_add_host_tests();
     pindma_add_iommu_tests();

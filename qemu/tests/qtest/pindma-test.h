@@ -60,6 +60,7 @@
 
 typedef struct Queue {
     uint64_t sq, cq;
+    uint64_t shadow;            /* 0: none, the doorbells are registers */
     uint32_t entries;
     uint32_t tail;              /* of the submission ring */
     uint32_t head;              /* of the completion ring */
@@ -106,6 +107,7 @@ void pci_setup(Rig *t);
 void bus_master(Rig *t, bool on);
 void queue_setup(Rig *t, int qn, uint32_t entries);
 void queues_setup(Rig *t);
+void queue_setup_shadow(Rig *t, int qn, uint32_t entries);
 void settle(void);
 
 /* Registers, doorbells, memory */
@@ -188,6 +190,7 @@ void pindma_add_op_tests(void);
 void pindma_add_irq_tests(void);
 void pindma_add_journal_tests(void);
 void pindma_add_list_tests(void);
+void pindma_add_shadow_tests(void);
 void pindma_add_wait_tests(void);
 void pindma_add_fault_tests(void);
 void pindma_add_host_tests(void);

@@ -119,6 +119,7 @@ typedef uint8_t pindma_u8;
 #define PINDMA_QUEUE_ENTRIES        0x10    /* RW 4: power of two, 2 to 4096 */
 #define PINDMA_QUEUE_ENABLE         0x14    /* RW 4: 0 or 1; 0 drops all ops */
 #define PINDMA_QUEUE_PD             0x18    /* RW 4: domain of all ops, or 0 */
+#define PINDMA_QUEUE_SHADOW         0x20    /* RW 8: see struct pindma_shadow */
 #define PINDMA_QUEUE_SQ_HEAD        0x28    /* RO 4: next to be fetched */
 #define PINDMA_QUEUE_CQ_TAIL        0x2c    /* RO 4: next to be written */
 
@@ -128,6 +129,33 @@ typedef uint8_t pindma_u8;
 #define PINDMA_DB_SQ_TAIL           0x00    /* WO 4: next free slot */
 #define PINDMA_DB_CQ_HEAD           0x04    /* WO 4: next unread */
 #define PINDMA_DB_MARK              0x08    /* WO 8: a mark, see below */
+
+/*
+ * Doorbells in memory.  A doorbell waits for an engine that is at work, a store
+ * to memory does not.  If PINDMA_QUEUE_SHADOW is not 0 it is the bus address,
+ * 16-byte aligned, of one of these, and the device looks there while it is
+ * awake; the values of the two doorbells above do not count then, but each
+ * wakes it up.
+ *
+ * The driver stores sq_tail or cq_head; then, after a full barrier, it reads
+ * asleep, and if that is not 0 it writes a doorbell.  The device, before it
+ * sleeps, stores 1 to asleep and looks once more, and 0 when it is awake again.
+ * It looks when it has no sqe left, or no room for a cqe.  What would be a bad
+ * doorbell is ignored until it changes.  sq_tail, cq_head and asleep must be 0
+ * when the queue is enabled.
+ *
+ * With armed 0 the device sends no interrupts for this queue.  It looks when it
+ * has written cqes; so a driver that wants to sleep stores 1, and then, after a
+ * full barrier, looks whether a cqe has come in between.
+ *
+ * These accesses are not in the journal, unless they fail.
+ */
+struct pindma_shadow {
+    pindma_le32 sq_tail;    /* the driver: next free slot */
+    pindma_le32 cq_head;    /* the driver: next unread */
+    pindma_le32 asleep;     /* the device: it wants a doorbell */
+    pindma_le32 armed;      /* the driver: it wants interrupts */
+};
 
 #define PINDMA_QUEUE_MIN_ENTRIES    2
 #define PINDMA_QUEUE_MAX_ENTRIES    4096
@@ -329,10 +357,10 @@ struct pindma_cqe {
 /*
  * The journal: a ring of the last PINDMA_REG_JOURNAL_ENTRIES events in
  * PINDMA_BAR_JOURNAL.  Entry seq (from 1) stands in slot seq % entries.  Each
- * access that an engine makes is here, those to rings and lists too; an
- * MSI is not.  seq is 0 while an entry is written: read it before and after.
- * In those of REG_MR and DEREG_MR addr is that of the mr's first byte, len the
- * number of its pages and value its length.
+ * access that an engine makes is here, those to rings and lists too; an MSI,
+ * and a look at a shadow, is not.  seq is 0 while an entry is written: read it
+ * before and after.  In those of REG_MR and DEREG_MR addr is that of the mr's
+ * first byte, len the number of its pages and value its length.
  *
  * A host may have the entries streamed to a file, too; those that could not be
  * written are counted in PINDMA_REG_JOURNAL_LOST.
@@ -365,6 +393,7 @@ struct pindma_journal_entry {
 #define PINDMA_JOURNAL_MAP      10  /* len pages of the mr have been mapped */
 #define PINDMA_JOURNAL_UNMAP    11  /* from here on they are absent */
 #define PINDMA_JOURNAL_PAGE_REQUEST 12
+#define PINDMA_JOURNAL_SHADOW   13  /* a shadow could not be accessed */
 
 /*
  * Quarantine: the device remembers the pages of mrs that were deregistered.
