@@ -150,10 +150,12 @@ static int pindma_map(struct pindma_dev *pd)
 				     readl(pd->regs + PINDMA_REG_MAGIC),
 				     PINDMA_MAGIC);
 	pd->version = readl(pd->regs + PINDMA_REG_VERSION);
-	if (pd->version >> 16 != PINDMA_VERSION_MAJOR)
+	if (pd->version >> 16 != PINDMA_VERSION_MAJOR ||
+	    (pd->version & 0xffff) < PINDMA_VERSION_MINOR)
 		return dev_err_probe(dev, -ENODEV,
-				     "version %u.%u of the device is not supported, only %u.x\n",
+				     "version %u.%u of the device is not supported, only %u.%u and later ones of %u\n",
 				     pd->version >> 16, pd->version & 0xffff,
+				     PINDMA_VERSION_MAJOR, PINDMA_VERSION_MINOR,
 				     PINDMA_VERSION_MAJOR);
 	pd->caps = readl(pd->regs + PINDMA_REG_CAPS);
 	pd->max_mrs = readl(pd->regs + PINDMA_REG_MAX_MRS);

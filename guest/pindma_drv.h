@@ -208,7 +208,7 @@ void pindma_irq_free(struct pindma_dev *pd);
 int pindma_queue_init(struct pindma_dev *pd, int nr);
 void pindma_queue_free(struct pindma_queue *q);
 void pindma_queue_enable(struct pindma_queue *q, dma_addr_t sq, dma_addr_t cq,
-			 u32 entries, u32 domain);
+			 dma_addr_t shadow, u32 entries, u32 domain);
 void pindma_queue_disable(struct pindma_queue *q);
 int pindma_queue_give(struct pindma_queue *q, struct pindma_userq *userq);
 void pindma_queue_take_back(struct pindma_queue *q);

@@ -26,12 +26,16 @@ static void pindma_queue_write64(struct pindma_queue *q, u32 reg, u64 value)
 	pindma_dev_write64(q->pd, q->regs - q->pd->regs + reg, value);
 }
 
-/* Domain 0: each sqe says which one it belongs to. */
+/*
+ * Shadow 0: doorbells are registers. Domain 0: each sqe says which one it belongs
+ * to.
+ */
 void pindma_queue_enable(struct pindma_queue *q, dma_addr_t sq, dma_addr_t cq,
-			 u32 entries, u32 domain)
+			 dma_addr_t shadow, u32 entries, u32 domain)
 {
 	pindma_queue_write64(q, PINDMA_QUEUE_SQ_ADDR, sq);
 	pindma_queue_write64(q, PINDMA_QUEUE_CQ_ADDR, cq);
+	pindma_queue_write64(q, PINDMA_QUEUE_SHADOW, shadow);
 	writel(entries, q->regs + PINDMA_QUEUE_ENTRIES);
 	writel(domain, q->regs + PINDMA_QUEUE_PD);
 	writel(1, q->regs + PINDMA_QUEUE_ENABLE);
@@ -67,7 +71,7 @@ int pindma_queue_init(struct pindma_dev *pd, int nr)
 		pindma_queue_free(q);
 		return -ENOMEM;
 	}
-	pindma_queue_enable(q, q->sq_dma, q->cq_dma, PINDMA_ENTRIES, 0);
+	pindma_queue_enable(q, q->sq_dma, q->cq_dma, 0, PINDMA_ENTRIES, 0);
 	return 0;
 }
 
@@ -99,7 +103,7 @@ static void pindma_queue_begin(struct pindma_queue *q)
 	q->sq_tail = 0;
 	q->cq_head = 0;
 	q->phase = 1;
-	pindma_queue_enable(q, q->sq_dma, q->cq_dma, PINDMA_ENTRIES, 0);
+	pindma_queue_enable(q, q->sq_dma, q->cq_dma, 0, PINDMA_ENTRIES, 0);
 }
 
 /* The channel is disabled, and becomes again one that all files share. */

@@ -4,9 +4,9 @@
  * posts and reaps without us, as with an RDMA adapter.
  *
  * What is in the rings is the process's business. The device checks each sqe,
- * and finds no mrs but those of the file's domain. The driver looks at one field
- * of the completion ring, for poll(), and believes it as far as this file is
- * concerned.
+ * and finds no mrs but those of the file's domain; what it finds in the shadow it
+ * checks as it does a doorbell. The driver looks at one field of the completion
+ * ring, for poll(), and believes it as far as this file is concerned.
  *
  * What is mapped must not outlive the queue: rings are freed, and a doorbell is
  * the next owner's. So pages are mapped when they are touched, by a fault handler
@@ -31,13 +31,17 @@
 #define PINDMA_MMAP_SHIFT	21
 #define PINDMA_MMAP_DOORBELL	BIT(PINDMA_MMAP_SHIFT - 1)
 
+/* In the page of the word, and of a cache line of its own */
+#define PINDMA_SHADOW_OFFSET	64
+
 struct pindma_userq {
 	struct pindma_ctx *ctx;
 	struct pindma_queue *q;
 	u32 entries;
-	void *rings;		/* sqes, cqes, and the process's word */
+	void *rings;		/* sqes, cqes; the process's word, the shadow */
 	dma_addr_t dma;
 	u32 cq, head, size;	/* offsets, each of a page; and their end */
+	u32 shadow;
 	bool cut_off;		/* by a reset of the device */
 	unsigned long pfns[];	/* of the rings */
 };
@@ -89,6 +93,7 @@ static struct pindma_userq *pindma_userq_alloc(struct pindma_ctx *ctx,
 	uq->entries = entries;
 	uq->cq = cq;
 	uq->head = head;
+	uq->shadow = head + PINDMA_SHADOW_OFFSET;
 	uq->size = size;
 	/* It is zeroed: nothing of others is shown. */
 	uq->rings = dma_alloc_coherent(dev, size, &uq->dma,
@@ -137,12 +142,13 @@ int pindma_userq_create(struct pindma_ctx *ctx,
 			struct pindma_create_queue *arg)
 {
 	struct pindma_dev *pd = ctx->pd;
+	struct pindma_shadow *shadow;
 	struct pindma_userq *uq;
 	int ret;
 
-	if (arg->flags || arg->reserved)
-		return pindma_refuse(pd, "CREATE_QUEUE: flags 0x%x and reserved 0x%x must be 0",
-				     arg->flags, arg->reserved);
+	if (arg->flags)
+		return pindma_refuse(pd, "CREATE_QUEUE: flags 0x%x must be 0",
+				     arg->flags);
 	if (!is_power_of_2(arg->entries) ||
 	    arg->entries < PINDMA_QUEUE_MIN_ENTRIES ||
 	    arg->entries > PINDMA_QUEUE_MAX_ENTRIES)
@@ -152,17 +158,22 @@ int pindma_userq_create(struct pindma_ctx *ctx,
 	uq = pindma_userq_alloc(ctx, arg->entries);
 	if (IS_ERR(uq))
 		return PTR_ERR(uq);
+	/* A process that has said nothing is told of completions. */
+	shadow = uq->rings + uq->shadow;
+	shadow->armed = cpu_to_le32(1);
 	mutex_lock(&pd->userq_lock);
 	ret = pindma_userq_get_channel(uq);
 	if (!ret) {
 		pindma_queue_enable(uq->q, uq->dma, uq->dma + uq->cq,
-				    uq->entries, ctx->domain);
+				    uq->dma + uq->shadow, uq->entries,
+				    ctx->domain);
 		atomic_inc(&ctx->num_userqs);
 		arg->channel = uq->q->nr - PINDMA_QUEUE_IO;
 		arg->rings_offset = pindma_userq_offset(uq);
 		arg->rings_size = uq->size;
 		arg->cq = uq->cq;
 		arg->head = uq->head;
+		arg->shadow = uq->shadow;
 		arg->doorbell_offset = pindma_userq_offset(uq) +
 				       PINDMA_MMAP_DOORBELL;
 	}

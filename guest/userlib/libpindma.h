@@ -29,7 +29,8 @@ void pindma_vfio_close(struct pindma *handle);
  */
 struct pindma_queue *pindma_queue_new(struct pindma *handle, uint32_t channel,
 				      uint32_t entries, void *rings, size_t cq,
-				      size_t head, void *doorbells);
+				      size_t head, size_t shadow,
+				      void *doorbells);
 void pindma_queue_free(struct pindma_queue *queue);
 
 /* Of CLOCK_MONOTONIC */

@@ -52,6 +52,7 @@ struct pindma_queue {
 	struct pindma_sqe *sq;
 	struct pindma_cqe *cq;
 	uint32_t *head;			/* for poll(): how many cqes were read */
+	struct pindma_shadow *shadow;
 	unsigned char *doorbells;
 	uint32_t sq_head;		/* what the last cqe said of it */
 	uint32_t report_each;
@@ -62,6 +63,8 @@ struct pindma_queue {
 	pthread_mutex_t reap_lock;
 	uint32_t read;			/* cqes, and how many */
 	uint32_t reported;		/* of these the device knows */
+	bool quiet;			/* no interrupts but for those who wait: */
+	unsigned int waiting;
 };
 
 /*
@@ -85,6 +88,19 @@ static void ring64(struct pindma_queue *q, unsigned int doorbell, uint64_t value
 #endif
 }
 
+/*
+ * A doorbell in memory; the device is awake, or it gets a real one. What was stored
+ * before is there when it sees the value.
+ */
+static void tell(struct pindma_queue *q, uint32_t *field, uint32_t value)
+{
+	__atomic_store_n(field, value, __ATOMIC_RELEASE);
+	/* It stores asleep, and then looks at field. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&q->shadow->asleep, __ATOMIC_RELAXED))
+		ring32(q, PINDMA_DB_SQ_TAIL, 0);
+}
+
 static void *map(struct pindma *handle, size_t len, uint64_t offset, int *err)
 {
 	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED,
@@ -106,7 +122,8 @@ static void destroy(struct pindma *handle, uint32_t channel)
 
 struct pindma_queue *pindma_queue_new(struct pindma *handle, uint32_t channel,
 				      uint32_t entries, void *rings, size_t cq,
-				      size_t head, void *doorbells)
+				      size_t head, size_t shadow,
+				      void *doorbells)
 {
 	struct pindma_queue *q = calloc(1, sizeof(*q));
 
@@ -119,6 +136,8 @@ struct pindma_queue *pindma_queue_new(struct pindma *handle, uint32_t channel,
 	q->sq = rings;
 	q->cq = (void *)((char *)rings + cq);
 	q->head = (void *)((char *)rings + head);
+	q->shadow = (void *)((char *)rings + shadow);
+	q->shadow->armed = 1;
 	q->doorbells = doorbells;
 	/*
 	 * A doorbell for each cqe would be slow. With fewer slots, those that
@@ -158,7 +177,7 @@ int pindma_queue_create(struct pindma *handle, uint32_t entries,
 	if (!doorbells)
 		goto err_rings;
 	*queue = pindma_queue_new(handle, arg.channel, entries, rings, arg.cq,
-				  arg.head, doorbells);
+				  arg.head, arg.shadow, doorbells);
 	ret = -ENOMEM;
 	if (!*queue)
 		goto err_doorbells;
@@ -227,7 +246,7 @@ int pindma_queue_post(struct pindma_queue *queue, const struct pindma_op *ops,
 	}
 	if (n) {
 		queue->sq_tail = tail;
-		ring32(queue, PINDMA_DB_SQ_TAIL, tail);
+		tell(queue, &queue->shadow->sq_tail, tail);
 	}
 	pthread_mutex_unlock(&queue->post_lock);
 	return n ? (int)n : ret;
@@ -279,11 +298,47 @@ int pindma_queue_reap(struct pindma_queue *queue,
 		__atomic_store_n(queue->head, queue->read, __ATOMIC_RELEASE);
 	if (queue->read - queue->reported >= queue->report_each) {
 		queue->reported = queue->read;
-		ring32(queue, PINDMA_DB_CQ_HEAD,
-		       queue->read & (queue->entries - 1));
+		tell(queue, &queue->shadow->cq_head,
+		     queue->read & (queue->entries - 1));
 	}
 	pthread_mutex_unlock(&queue->reap_lock);
 	return (int)n;
+}
+
+/* With reap_lock: as the program wants it, or those who wait. */
+static void arm(struct pindma_queue *q)
+{
+	__atomic_store_n(&q->shadow->armed, !q->quiet || q->waiting,
+			 __ATOMIC_RELAXED);
+	/* The device writes a cqe, and then looks at armed. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+void pindma_queue_quiet(struct pindma_queue *queue, bool quiet)
+{
+	pthread_mutex_lock(&queue->reap_lock);
+	queue->quiet = quiet;
+	arm(queue);
+	pthread_mutex_unlock(&queue->reap_lock);
+}
+
+/* poll() looks at the ring first: a cqe that came before this is seen, too. */
+static int wait_poll(struct pindma_queue *q, struct pollfd *pfd, int timeout_ms)
+{
+	int ret;
+
+	pthread_mutex_lock(&q->reap_lock);
+	q->waiting++;
+	arm(q);
+	pthread_mutex_unlock(&q->reap_lock);
+	ret = poll(pfd, 1, timeout_ms);
+	if (ret < 0)
+		ret = -errno;
+	pthread_mutex_lock(&q->reap_lock);
+	q->waiting--;
+	arm(q);
+	pthread_mutex_unlock(&q->reap_lock);
+	return ret;
 }
 
 int pindma_queue_wait(struct pindma_queue *queue,
@@ -303,9 +358,9 @@ int pindma_queue_wait(struct pindma_queue *queue,
 			return ret;
 		if (timed_out)
 			return -ETIMEDOUT;
-		ret = poll(&pfd, 1, timeout_ms);
+		ret = wait_poll(queue, &pfd, timeout_ms);
 		if (ret < 0)
-			return -errno;
+			return ret;
 		if (!ret)
 			return -ETIMEDOUT;
 		if (pfd.revents & POLLERR) {

@@ -29,9 +29,12 @@
 #define ENTRIES		64
 #define RINGS_CQ	(ENTRIES * sizeof(struct pindma_sqe))
 #define RINGS_HEAD	(RINGS_CQ + ENTRIES * sizeof(struct pindma_cqe))
+#define RINGS_SHADOW	(RINGS_HEAD + sizeof(struct pindma_shadow))
 #define RINGS_SIZE	(3 * PINDMA_PAGE_SIZE)
 _Static_assert(RINGS_CQ % PINDMA_PAGE_SIZE == 0 &&
-	       RINGS_HEAD + sizeof(uint32_t) <= RINGS_SIZE, "rings");
+	       RINGS_SHADOW % sizeof(struct pindma_shadow) == 0 &&
+	       RINGS_SHADOW + sizeof(struct pindma_shadow) <= RINGS_SIZE,
+	       "rings");
 
 /* The device needs microseconds; the rest is for a busy host. */
 #define ADMIN_TIMEOUT_MS 10000
@@ -624,7 +627,7 @@ static int init_queue(struct pindma *handle, unsigned int nr,
 		return -ENOMEM;
 	*queue = pindma_queue_new(handle, nr - PINDMA_QUEUE_IO, ENTRIES,
 				  v->rings[nr], RINGS_CQ, RINGS_HEAD,
-				  (char *)v->regs + PINDMA_DB(nr));
+				  RINGS_SHADOW, (char *)v->regs + PINDMA_DB(nr));
 	if (!*queue)
 		return -ENOMEM;
 	ret = map(v, (uintptr_t)v->rings[nr], RINGS_SIZE, true, &m);
@@ -632,6 +635,7 @@ static int init_queue(struct pindma *handle, unsigned int nr,
 		return ret;
 	write64(v, regs + PINDMA_QUEUE_SQ_ADDR, m->iova);
 	write64(v, regs + PINDMA_QUEUE_CQ_ADDR, m->iova + RINGS_CQ);
+	write64(v, regs + PINDMA_QUEUE_SHADOW, m->iova + RINGS_SHADOW);
 	write32(v, regs + PINDMA_QUEUE_ENTRIES, ENTRIES);
 	write32(v, regs + PINDMA_QUEUE_ENABLE, 1);
 	return 0;

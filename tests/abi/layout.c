@@ -67,6 +67,7 @@ SIZE(pindma_fault, 40);
 OFFSET(pindma_fault, arg, 24);
 SIZE(pindma_create_queue, 48);
 OFFSET(pindma_create_queue, rings_offset, 16);
+OFFSET(pindma_create_queue, shadow, 36);
 OFFSET(pindma_create_queue, doorbell_offset, 40);
 SIZE(pindma_destroy_queue, 8);
 SIZE(pindma_import_dmabuf, 32);

@@ -3,10 +3,13 @@
  * Queues that are mapped into the process. To see it red: leave out
  * unmap_mapping_range() (queue_unbind, queue_destroyed), give the queue no domain
  * (queue_domains), do not look at the ring in poll() (queue_wake), do not disable
- * the queue when it ends (queue_killed).
+ * the queue when it ends (queue_killed); in the library do not look at asleep, or
+ * in the device not at the shadow when it goes to sleep (queue_shadow), or do not
+ * count those who wait (queue_quiet).
  */
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -309,6 +312,76 @@ static void wake(struct test *t)
 	test_kept(t);
 }
 
+struct patience {
+	struct test *t;
+	struct pindma_queue *q;
+	int got;
+};
+
+static void *wait_patiently(void *arg)
+{
+	struct patience *p = arg;
+	struct pindma_completion c;
+
+	p->got = pindma_queue_wait(p->q, &c, 1, TIMEOUT_MS);
+	return NULL;
+}
+
+/* Nobody is disturbed but those who wait, be it while others stop waiting. */
+static void quiet(struct test *t)
+{
+	struct pindma_queue *q = setup(t, ENTRIES);
+	struct patience patience = { .t = t, .q = q };
+	struct pindma_completion c;
+	struct pindma_op op;
+	pthread_t thread;
+	uint64_t count;
+	unsigned int i;
+	int efd = eventfd(0, EFD_NONBLOCK);
+
+	CHECK(t, efd >= 0 && !pindma_set_eventfd(t->dev, efd));
+	pindma_queue_quiet(q, true);
+	for (i = 0; i < 200; i++) {
+		op = set(t, 0, i);
+		CHECK(t, pindma_queue_post(q, &op, 1) == 1);
+		while (!pindma_queue_reap(q, &c, 1))
+			sched_yield();
+		CHECK(t, c.user_data == op.user_data);
+	}
+	usleep(20000);
+	if (read(efd, &count, 8) == 8)
+		test_lost(t, "%llu interrupts for 200 ops of a quiet queue",
+			  (unsigned long long)count);
+	for (i = 0; i < 500; i++) {
+		op = set(t, 0, i);
+		op.delay = i % 3 ? i % 7 * 10000 : 0;
+		run_ok(t, q, op);
+	}
+	op.delay = 300000000;
+	CHECK(t, pindma_queue_post(q, &op, 1) == 1);
+	CHECK(t, !pthread_create(&thread, NULL, wait_patiently, &patience));
+	usleep(50000);
+	CHECK(t, pindma_queue_wait(q, &c, 1, 20) == -ETIMEDOUT);
+	pthread_join(thread, NULL);
+	if (patience.got != 1)
+		test_lost(t, "who waited when another one stopped doing so got %s",
+			  strerror(-patience.got));
+
+	/* And loud again */
+	while (read(efd, &count, 8) == 8)
+		continue;
+	pindma_queue_quiet(q, false);
+	op = set(t, 0, 1);
+	CHECK(t, pindma_queue_post(q, &op, 1) == 1);
+	while (!pindma_queue_reap(q, &c, 1))
+		sched_yield();
+	for (i = 0; i < 1000 && read(efd, &count, 8) != 8; i++)
+		usleep(1000);
+	CHECK(t, i < 1000);
+	CHECK(t, !pindma_set_eventfd(t->dev, -1));
+	test_kept(t);
+}
+
 /* The byte is there when the store has retired. */
 static void mark(struct test *t)
 {
@@ -347,6 +420,7 @@ struct raw {
 	struct pindma_sqe *sq;
 	struct pindma_cqe *cq;
 	uint32_t *head;
+	struct pindma_shadow *shadow;
 	unsigned char *rings, *db;
 	uint32_t tail, read;
 };
@@ -366,10 +440,16 @@ static void raw_create(struct test *t, struct raw *raw, uint32_t entries)
 	raw->sq = (void *)raw->rings;
 	raw->cq = (void *)(raw->rings + raw->arg.cq);
 	raw->head = (void *)(raw->rings + raw->arg.head);
+	raw->shadow = (void *)(raw->rings + raw->arg.shadow);
 }
 
+/* Wherever it counts. Another doorbell than is needed does no harm. */
 static void raw_doorbell(struct raw *raw, unsigned int reg, uint32_t value)
 {
+	if (reg == PINDMA_DB_SQ_TAIL)
+		__atomic_store_n(&raw->shadow->sq_tail, value, __ATOMIC_RELEASE);
+	if (reg == PINDMA_DB_CQ_HEAD)
+		__atomic_store_n(&raw->shadow->cq_head, value, __ATOMIC_RELEASE);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	*(volatile uint32_t *)(raw->db + reg) = value;
 }
@@ -395,6 +475,54 @@ static struct pindma_cqe *raw_reap(struct raw *raw, unsigned int ms)
 	*raw->head = ++raw->read;
 	raw_doorbell(raw, PINDMA_DB_CQ_HEAD, raw->read % raw->arg.entries);
 	return cqe;
+}
+
+/*
+ * Stores at all times around the moment when the device goes to sleep: none is
+ * overlooked. It does go to sleep, and it is not awake all the time.
+ */
+static void shadow(struct test *t)
+{
+	unsigned int i, rings = 0, seed = (unsigned int)t->seed;
+	struct pindma_cqe *cqe;
+	struct timespec from, now;
+	struct raw raw;
+	long pause;
+
+	test_open(t);
+	raw_create(t, &raw, ENTRIES);
+	/* The ring is full of NOPs: zeros. */
+	for (i = 0; i < 30000; i++) {
+		pause = i % 100 ? rand_r(&seed) % 60000 : 1000000;
+		clock_gettime(CLOCK_MONOTONIC, &from);
+		do {
+			clock_gettime(CLOCK_MONOTONIC, &now);
+		} while ((now.tv_sec - from.tv_sec) * 1000000000 +
+			 now.tv_nsec - from.tv_nsec < pause);
+		raw.tail = (raw.tail + 1) % ENTRIES;
+		__atomic_store_n(&raw.shadow->sq_tail, raw.tail,
+				 __ATOMIC_RELEASE);
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		if (__atomic_load_n(&raw.shadow->asleep, __ATOMIC_RELAXED)) {
+			*(volatile uint32_t *)(raw.db + PINDMA_DB_SQ_TAIL) = 0;
+			rings++;
+		}
+		cqe = &raw.cq[raw.read % ENTRIES];
+		clock_gettime(CLOCK_MONOTONIC, &from);
+		while (__atomic_load_n(&cqe->phase, __ATOMIC_ACQUIRE) !=
+		       !(raw.read & ENTRIES)) {
+			clock_gettime(CLOCK_MONOTONIC, &now);
+			if (now.tv_sec - from.tv_sec > TIMEOUT_MS / 1000)
+				test_lost(t, "store %u was overlooked, after %ld ns of silence",
+					  i, pause);
+		}
+		raw.read++;
+		__atomic_store_n(&raw.shadow->cq_head, raw.read % ENTRIES,
+				 __ATOMIC_RELEASE);
+	}
+	test_note(t, "%u of %u stores needed a doorbell", rings, i);
+	CHECK(t, rings && rings < i);
+	test_kept(t);
 }
 
 static void domains(struct test *t)
@@ -483,9 +611,6 @@ static void limits(struct test *t)
 		CHECK(t, pindma_queue_create(t->dev, bad[i], &q[0]) == -EINVAL);
 	arg = (struct pindma_create_queue){ .size = sizeof(arg), .entries = 2,
 					    .flags = 1 };
-	CHECK(t, ioctl(fd, PINDMA_IOC_CREATE_QUEUE, &arg) && errno == EINVAL);
-	arg.flags = 0;
-	arg.reserved = 1;
 	CHECK(t, ioctl(fd, PINDMA_IOC_CREATE_QUEUE, &arg) && errno == EINVAL);
 	gone.channel = 5;
 	CHECK(t, ioctl(fd, PINDMA_IOC_DESTROY_QUEUE, &gone) && errno == ENOENT);
@@ -641,6 +766,17 @@ static void garbage(struct test *t)
 		raw_doorbell(&raw, (unsigned int)rand_r(&seed) % 16 * 4,
 			     i % 2 ? (uint32_t)rand_r(&seed) :
 				     (uint32_t)rand_r(&seed) % ENTRIES);
+	}
+	/* Stores that lie, faster than the device reads, and all of them */
+	for (i = 0; i < 200000; i++) {
+		uint32_t *words = (uint32_t *)raw.shadow;
+
+		__atomic_store_n(&words[rand_r(&seed) % 4],
+				 i % 3 ? (uint32_t)rand_r(&seed) % ENTRIES :
+					 (uint32_t)rand_r(&seed),
+				 __ATOMIC_RELAXED);
+		if (i % 64 == 0)
+			raw_doorbell(&raw, PINDMA_DB_SQ_TAIL, i % ENTRIES);
 	}
 	poll_now(t, 0);
 	CHECK(t, test_run_op(t, (struct pindma_op){ 0 }).status == PINDMA_ST_OK);
@@ -923,6 +1059,14 @@ const struct scenario driver_userq_scenarios[] = {
 		.name = "driver.queue_wake",
 		.promise = "poll() and the eventfd tell of completions, and no wake-up is lost",
 		.run = wake,
+	}, {
+		.name = "driver.queue_quiet",
+		.promise = "a queue that is quiet sends no interrupts, but wakes up those who wait",
+		.run = quiet,
+	}, {
+		.name = "driver.queue_shadow",
+		.promise = "a doorbell in memory is seen, whether the device is awake or goes to sleep",
+		.run = shadow,
 	}, {
 		.name = "driver.queue_mark",
 		.promise = "an op that waits for a mark is performed by the store that writes it",

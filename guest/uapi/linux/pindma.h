@@ -428,15 +428,16 @@ struct pindma_fault {
  * @cq: out: where in them the completion ring begins. The submission ring is at
  *	their start.
  * @head: out: where in them the word @head is, a __u32, see below
- * @reserved: 0
+ * @shadow: out: where in them struct pindma_shadow is
  * @doorbell_offset: out: what to give to mmap() for the page of doorbells
  *
  * The process then posts and reaps without system calls, as <hw/misc/
  * pindma_regs.h> says: it writes struct pindma_sqe into the submission ring and
- * the number of the next free slot to PINDMA_DB_SQ_TAIL; it reads struct
+ * the number of the next free slot to sq_tail of the shadow; it reads struct
  * pindma_cqe, each when its phase says that it is there, and writes the number
- * of the next unread slot to PINDMA_DB_CQ_HEAD. A store to PINDMA_DB_MARK is a
- * mark. The device is the only one that looks at an sqe, and does so when it
+ * of the next unread slot to cq_head. After either, and a full barrier, it reads
+ * asleep, and if that is not 0 it writes PINDMA_DB_SQ_TAIL, whatever the value.
+ * A store to PINDMA_DB_MARK is a mark. The device is the only one that looks at an sqe, and does so when it
  * likes. Its pd must be 0: all ops are in the file's domain. Its tag is what the
  * process likes, it comes back in the cqe and is in the journal; STOP's value is
  * the tag of an op. PINDMA_IOC_POST and _MARK do not know the channel any more,
@@ -445,8 +446,13 @@ struct pindma_fault {
  * To wait, the process says in the word @head how many cqes it has read since
  * the beginning (modulo 2^32), and then calls poll(): POLLIN as long as there is
  * a cqe behind these. A cqe that comes in between is not missed. Nothing else
- * needs the word; PINDMA_DB_CQ_HEAD need only be written before the completion
- * ring is full.
+ * needs the word; cq_head need only be written before the completion ring is
+ * full.
+ *
+ * The shadow's armed is 1 to begin with. A process that does not sleep may store 0:
+ * then there are no interrupts, which cost it time, and no news for poll() and
+ * the eventfd. Before it sleeps it stores 1, and then, after a full barrier, it
+ * calls poll(), which looks at the ring; or, with an eventfd, it looks itself.
  *
  * Mappings must be MAP_SHARED. A child does not inherit them, but can mmap() the
  * file that it has inherited. They keep the file open. When the queue is
@@ -473,7 +479,7 @@ struct pindma_create_queue {
 	__u32 rings_size;
 	__u32 cq;
 	__u32 head;
-	__u32 reserved;
+	__u32 shadow;
 	__u64 doorbell_offset;
 };
 

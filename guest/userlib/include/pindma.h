@@ -18,6 +18,7 @@
 #ifndef PINDMA_H
 #define PINDMA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <linux/pindma.h>
@@ -253,6 +254,16 @@ int pindma_queue_reap(struct pindma_queue *queue,
 int pindma_queue_wait(struct pindma_queue *queue,
 		      struct pindma_completion *completions, unsigned int nr,
 		      int timeout_ms);
+
+/**
+ * pindma_queue_quiet - no interrupts, but for pindma_queue_wait()
+ * @quiet: false, as it is to begin with: an interrupt tells of completions
+ *
+ * For a program that looks at the queue all the time anyway: interrupts take its
+ * time away. While it is quiet only pindma_queue_wait() is woken up; poll(2) of
+ * pindma_fd() and an eventfd need not notice a completion of this queue.
+ */
+void pindma_queue_quiet(struct pindma_queue *queue, bool quiet);
 
 /**
  * pindma_queue_mark - write a mark into the journal, without a system call
