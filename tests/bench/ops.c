@@ -38,7 +38,8 @@ static void sample_ops(const struct bench_series *series)
 }
 
 #define WRITE	.opcode = PINDMA_OP_WRITE, .mode = PINDMA_WRITE_PATTERN
-#define READ	.opcode = PINDMA_OP_READ, .mode = PINDMA_READ_CRC32
+#define READ	.opcode = PINDMA_OP_READ, .mode = PINDMA_READ_SUM
+#define READ_CRC	.opcode = PINDMA_OP_READ, .mode = PINDMA_READ_CRC32
 #define COPY	.opcode = PINDMA_OP_COPY
 
 #define OPS(_name, _of, _size, ...)	\
@@ -51,6 +52,7 @@ static const struct bench_series ops_series[] = {
 	OPS("write_512_calls_per_s", device_call, 512, WRITE),
 	OPS("read_512_per_s", device, 512, READ),
 	OPS("nvme_write_512_per_s", nvme, 512, READ),
+	OPS("read_crc_512_per_s", device, 512, READ_CRC),
 	OPS("rxe_write_512_per_s", rxe, 512),
 	OPS("copy_512_per_s", device, 512, COPY),
 	OPS("write_4k_per_s", device, 4096, WRITE),
@@ -58,6 +60,7 @@ static const struct bench_series ops_series[] = {
 	OPS("write_4k_calls_per_s", device_call, 4096, WRITE),
 	OPS("read_4k_per_s", device, 4096, READ),
 	OPS("nvme_write_4k_per_s", nvme, 4096, READ),
+	OPS("read_crc_4k_per_s", device, 4096, READ_CRC),
 	OPS("rxe_write_4k_per_s", rxe, 4096),
 	OPS("copy_4k_per_s", device, 4096, COPY),
 };

@@ -95,7 +95,7 @@ FIGURES = (
            [median("slowdown.hammer_1m_per_s")], (">=", 0.95e6)),
     Figure("slowdown_unlimited", "the same beside HAMMER without a limit",
            [loss("slowdown.beside_unlimited_per_s", "slowdown.alone_per_s")], worst=max),
-    Figure("ops_vs_nvme_512", "ops/s of 512 B at depth 32: the worse of WRITE / NVMe read and READ / NVMe write",
+    Figure("ops_vs_nvme_512", "ops/s of 512 B at depth 32: the worse of WRITE / NVMe read and READ (sum) / NVMe write",
            [ratio("ops.write_512_per_s", "ops.nvme_read_512_per_s"),
             ratio("ops.read_512_per_s", "ops.nvme_write_512_per_s")], (">=", 10)),
     Figure("ops_vs_nvme_4k", "the same with 4 KiB",
