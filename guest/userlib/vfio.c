@@ -556,7 +556,8 @@ static int map_device(struct pindma_vfio *v)
 	if (!v->regs)
 		return -ENODEV;
 	if (read32(v, PINDMA_REG_MAGIC) != PINDMA_MAGIC ||
-	    read32(v, PINDMA_REG_VERSION) >> 16 != PINDMA_VERSION_MAJOR)
+	    read32(v, PINDMA_REG_VERSION) >> 16 != PINDMA_VERSION_MAJOR ||
+	    (read32(v, PINDMA_REG_VERSION) & 0xffff) < PINDMA_VERSION_MINOR)
 		return -ENODEV;
 	reset(v);
 	v->max_mrs = read32(v, PINDMA_REG_MAX_MRS);
