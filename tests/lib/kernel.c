@@ -127,6 +127,17 @@ static bool read_line(const char *path, char *line, size_t size)
 	return ok;
 }
 
+/* A process that was killed may still be closing its files. */
+static long mrs_left(void)
+{
+	unsigned int ms = 10000;
+	long mrs;
+
+	while ((mrs = kernel_pindma_counter("mrs")) > 0 && --ms)
+		usleep(1000);
+	return mrs;
+}
+
 /*
  * After a case: has anything been left behind, as far as this kernel can tell?
  * kmemleak only tells of what is 5 s old: the leak may be that of an earlier case.
@@ -134,7 +145,7 @@ static bool read_line(const char *path, char *line, size_t size)
 bool kernel_leaked(char *line, size_t size)
 {
 	static long errors_before;
-	long mrs = kernel_pindma_counter("mrs"), errors;
+	long mrs = mrs_left(), errors;
 	char text[128];
 
 	if (mrs > 0) {
