@@ -410,20 +410,6 @@ static void owner_exits(struct test *t)
 	test_kept(t);
 }
 
-static void need_swap(struct test *t)
-{
-	FILE *f = fopen("/proc/swaps", "re");
-	char line[256];
-	int lines = 0;
-
-	while (f && fgets(line, sizeof(line), f))
-		lines++;
-	if (f)
-		fclose(f);
-	if (lines < 2)	/* the first is a heading */
-		test_skip(t, "no swap: the kernel has no zram");
-}
-
 static void pageout(struct test *t)
 {
 	if (madvise(t->mem, MR_SIZE, MADV_PAGEOUT))
@@ -440,7 +426,7 @@ static void dirty(struct test *t)
 	unsigned int i, page, out = 0;
 	uint64_t token;
 
-	need_swap(t);
+	test_need_swap(t);
 	test_one_cpu(t);
 	test_alloc(t);
 	test_open(t);

@@ -38,18 +38,6 @@
 #define PLUG_MS		20000
 #define BACK_MS		10000
 
-static bool read_line(const char *path, char *line, size_t size)
-{
-	FILE *f = fopen(path, "re");
-	bool ok = f && fgets(line, size, f);
-
-	if (f)
-		fclose(f);
-	if (ok)
-		line[strcspn(line, "\n")] = '\0';
-	return ok;
-}
-
 static int open_port(struct test *t)
 {
 	char path[512], name[64];
@@ -60,7 +48,7 @@ static int open_port(struct test *t)
 	pfd.fd = -1;
 	while (dir && pfd.fd < 0 && (e = readdir(dir))) {
 		snprintf(path, sizeof(path), PORTS "/%s/name", e->d_name);
-		if (!read_line(path, name, sizeof(name)) ||
+		if (!kernel_get(path, name, sizeof(name)) ||
 		    strcmp(name, PORT_NAME))
 			continue;
 		snprintf(path, sizeof(path), "/dev/%s", e->d_name);

@@ -115,7 +115,7 @@ long kernel_pindma_counter(const char *name)
 #define DMA_API_ERRORS	"/sys/kernel/debug/dma-api/error_count"
 
 /* The first line of a file */
-static bool read_line(const char *path, char *line, size_t size)
+bool kernel_get(const char *path, char *line, size_t size)
 {
 	FILE *f = fopen(path, "re");
 	bool ok = f && fgets(line, size, f);
@@ -152,7 +152,7 @@ bool kernel_leaked(char *line, size_t size)
 		snprintf(line, size, "the driver still has %ld mrs", mrs);
 		return true;
 	}
-	if (read_line(DMA_API_ERRORS, text, sizeof(text))) {
+	if (kernel_get(DMA_API_ERRORS, text, sizeof(text))) {
 		errors = atol(text);
 		if (errors > errors_before) {
 			snprintf(line, size, "DMA-API debug has counted %ld errors",
@@ -162,7 +162,7 @@ bool kernel_leaked(char *line, size_t size)
 		}
 	}
 	if (!kernel_set(KMEMLEAK, "scan") &&
-	    read_line(KMEMLEAK, text, sizeof(text))) {
+	    kernel_get(KMEMLEAK, text, sizeof(text))) {
 		snprintf(line, size, "kmemleak, of this or an earlier case: %s",
 			 text);
 		kernel_set(KMEMLEAK, "clear");

@@ -201,3 +201,18 @@ void test_one_cpu(struct test *t)
 	if (sched_setaffinity(0, sizeof(set), &set))
 		test_error(t, "sched_setaffinity: %s", strerror(errno));
 }
+
+/* Skips if reclaim has nowhere to put anonymous pages. */
+void test_need_swap(struct test *t)
+{
+	FILE *f = fopen("/proc/swaps", "re");
+	char line[256];
+	int lines = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		lines++;
+	if (f)
+		fclose(f);
+	if (lines < 2)	/* the first is a heading */
+		test_skip(t, "no swap: the kernel has no zram");
+}

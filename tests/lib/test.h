@@ -207,6 +207,7 @@ void test_check_surroundings(struct test *t);
 uint64_t test_pfn(struct test *t, const void *addr);
 void test_protect(struct test *t, int prot);
 void test_one_cpu(struct test *t);
+void test_need_swap(struct test *t);
 
 /* file.c */
 bool test_has_disk(const struct test *t);
@@ -284,6 +285,7 @@ long kernel_pindma_counter(const char *name);
 bool kernel_leaked(char *line, size_t size);
 int negate(const char *command);
 int kernel_set(const char *path, const char *text);
+bool kernel_get(const char *path, char *line, size_t size);
 void test_negate_until_exit(struct test *t, const char *command);
 
 #endif /* TEST_H */

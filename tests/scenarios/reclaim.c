@@ -17,20 +17,6 @@
 #define MADV_PAGEOUT	21
 #endif
 
-static void need_swap(struct test *t)
-{
-	FILE *f = fopen("/proc/swaps", "re");
-	char line[256];
-	int lines = 0;
-
-	while (f && fgets(line, sizeof(line), f))
-		lines++;
-	if (f)
-		fclose(f);
-	if (lines < 2)	/* the first is a heading */
-		test_skip(t, "no swap: the kernel has no zram");
-}
-
 static void pageout(struct test *t)
 {
 	if (madvise(t->mem, NR_PAGES * PAGE_SIZE, MADV_PAGEOUT))
@@ -45,7 +31,7 @@ static void read_pages(struct test *t)
 
 static void pageout_read(struct test *t)
 {
-	need_swap(t);
+	test_need_swap(t);
 	test_one_cpu(t);
 	test_setup(t);
 	test_step(t, "MADV_PAGEOUT");
@@ -64,7 +50,7 @@ static void under_hammer(struct test *t)
 {
 	uint64_t hammer;
 
-	need_swap(t);
+	test_need_swap(t);
 	test_one_cpu(t);
 	test_setup(t);
 	hammer = test_start_hammer(t, HAMMER_RATE);
