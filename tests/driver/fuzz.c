@@ -174,7 +174,7 @@ static void do_reg_mr(struct fuzz *f)
 {
 	uint64_t offset = rnd(f) % POOL_SIZE;
 	struct pindma_reg_mr arg = {
-		.pin_mode = PINDMA_PIN_GET + rnd(f) % 3, .flags = rnd(f) % 8,
+		.pin_mode = PINDMA_PIN_GET + rnd(f) % 4, .flags = rnd(f) % 8,
 		.addr = (uintptr_t)sh.pool + offset,
 		.len = 1 + rnd(f) % (POOL_SIZE - offset),
 	};

@@ -23,7 +23,7 @@ CONST = os.path.join(HERE, "dev_pindma.txt.const")
 # What a file has no use for: admin commands, and see dev_pindma.txt
 EXCEPT = {"PINDMA_OP_REG_MR", "PINDMA_OP_DEREG_MR", "PINDMA_OP_UPDATE_MR", "PINDMA_FAULT_AFTER_STOP", "PINDMA_FAULT_STALE_ATC"}
 FAMILIES = r"PINDMA_(?:IOC|PIN|MR|OP|SQE|FAULT|WRITE|READ|COMPARE|ORDER)_[A-Z0-9_]+"
-BASES = {"int8": 1, "int16": 2, "int32": 4, "int64": 8, "vma64": 8, "ptr64": 8, "fd_event": 4}
+BASES = {"int8": 1, "int16": 2, "int32": 4, "int64": 8, "vma64": 8, "ptr64": 8, "fd_event": 4, "fd_dma_buf": 4}
 
 
 def text_of(path):
