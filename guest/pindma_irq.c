@@ -24,10 +24,14 @@ static irqreturn_t pindma_irq_queue(int irq, void *data)
 static irqreturn_t pindma_irq_shared(int irq, void *data)
 {
 	struct pindma_dev *pd = data;
-	u32 intr = readl(pd->regs + PINDMA_REG_INTR);
-	unsigned long news = intr;
+	unsigned long news;
 	unsigned int nr;
+	u32 intr;
 
+	if (!pindma_dev_reachable(pd))
+		return IRQ_NONE;
+	intr = readl(pd->regs + PINDMA_REG_INTR);
+	news = intr;
 	/* Not ours; or the device is gone, and nothing can be read any more. */
 	if (!intr || intr == U32_MAX)
 		return IRQ_NONE;

@@ -380,6 +380,11 @@ void pindma_queue_scan(struct pindma_queue *q)
 		spin_unlock_irqrestore(&q->lock, flags);
 		return;
 	}
+	/* What a reset has left in the ring was flushed, or will be. */
+	if (READ_ONCE(q->pd->state) != PINDMA_UP) {
+		spin_unlock_irqrestore(&q->lock, flags);
+		return;
+	}
 	head = q->cq_head;
 	for (;;) {
 		cqe = &q->cq[q->cq_head];
@@ -410,6 +415,9 @@ void pindma_queue_flush(struct pindma_queue *q)
 	unsigned int slot;
 
 	spin_lock_irqsave(&q->lock, flags);
+	/* A reset in the middle of its setting up leaves half of that. */
+	if (q->userq && pindma_dev_reachable(q->pd))
+		pindma_queue_disable(q);
 	for (slot = 0; slot < PINDMA_MAX_REQS; slot++)
 		if (q->reqs[slot].tag)
 			pindma_queue_finish(q, slot, 0, 0, PINDMA_ST_ABORTED);

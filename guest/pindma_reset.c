@@ -68,12 +68,11 @@ static void pindma_restart(struct pindma_dev *pd)
 	down_write(&pd->gone_sem);
 	if (pd->state != PINDMA_AWAY)
 		goto out;
-	/* So that commands get there; of users nobody does before we are done. */
-	WRITE_ONCE(pd->state, PINDMA_UP);
 	magic = readl(pd->regs + PINDMA_REG_MAGIC);
 	if (magic != PINDMA_MAGIC) {
 		dev_err(&pd->pdev->dev, "magic is 0x%x, not 0x%x\n", magic,
 			PINDMA_MAGIC);
+		WRITE_ONCE(pd->state, PINDMA_FAILED);
 		pindma_dev_fail(pd, "the device did not come back");
 		goto out;
 	}
@@ -82,6 +81,11 @@ static void pindma_restart(struct pindma_dev *pd)
 	pci_save_state(pd->pdev);	/* for pindma_slot_reset() */
 	for (i = 0; i < PINDMA_NUM_QUEUES; i++)
 		pindma_queue_restart(&pd->queues[i]);
+	/*
+	 * Now commands get there. Those of invalidations do not ask for gone_sem;
+	 * users do, and wait until we are done.
+	 */
+	smp_store_release(&pd->state, PINDMA_UP);
 	ret = pindma_restart_mrs(pd);
 	if (ret) {
 		dev_err(&pd->pdev->dev, "an mr cannot be registered again: %d\n",

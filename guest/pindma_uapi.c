@@ -409,9 +409,9 @@ static long pindma_ioctl(struct file *file, unsigned int cmd,
 	known = _IOC_SIZE(ioctl->cmd);
 	if (get_user(size, (u32 __user *)user))
 		return -EFAULT;
-	if (size < known)
-		return pindma_refuse(ctx->pd, "ioctl 0x%x: size %u is less than %u",
-				     cmd, size, known);
+	if (size < known || size > PAGE_SIZE)
+		return pindma_refuse(ctx->pd, "ioctl 0x%x: size %u is not %u to %lu",
+				     cmd, size, known, PAGE_SIZE);
 	/* A newer user's structure is fine while its new fields are 0. */
 	ret = copy_struct_from_user(&arg, known, user, size);
 	if (ret == -E2BIG)
@@ -420,6 +420,9 @@ static long pindma_ioctl(struct file *file, unsigned int cmd,
 	if (ret)
 		return ret;
 	arg.size = size;
+	/* Nothing is done of which the caller could not be told. */
+	if (_IOC_DIR(cmd) & _IOC_READ && copy_to_user(user, &arg, known))
+		return -EFAULT;
 
 	down_read(&ctx->pd->gone_sem);
 	ret = pindma_dev_status(ctx->pd);

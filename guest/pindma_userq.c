@@ -164,9 +164,13 @@ int pindma_userq_create(struct pindma_ctx *ctx,
 	mutex_lock(&pd->userq_lock);
 	ret = pindma_userq_get_channel(uq);
 	if (!ret) {
-		pindma_queue_enable(uq->q, uq->dma, uq->dma + uq->cq,
-				    uq->dma + uq->shadow, uq->entries,
-				    ctx->domain);
+		spin_lock_irq(&uq->q->lock);
+		/* The flush comes after this is set, and takes the lock. */
+		if (!pindma_dev_status(pd))
+			pindma_queue_enable(uq->q, uq->dma, uq->dma + uq->cq,
+					    uq->dma + uq->shadow, uq->entries,
+					    ctx->domain);
+		spin_unlock_irq(&uq->q->lock);
 		atomic_inc(&ctx->num_userqs);
 		arg->channel = uq->q->nr - PINDMA_QUEUE_IO;
 		arg->rings_offset = pindma_userq_offset(uq);
@@ -244,12 +248,20 @@ void pindma_userq_release(struct pindma_ctx *ctx)
  */
 void pindma_userq_cut_off(struct pindma_dev *pd)
 {
+	struct pindma_queue *q;
 	int nr;
 
 	mutex_lock(&pd->userq_lock);
-	for (nr = PINDMA_QUEUE_IO; nr < PINDMA_NUM_QUEUES; nr++)
-		if (pd->queues[nr].userq)
-			WRITE_ONCE(pd->queues[nr].userq->cut_off, true);
+	for (nr = PINDMA_QUEUE_IO; nr < PINDMA_NUM_QUEUES; nr++) {
+		q = &pd->queues[nr];
+		spin_lock_irq(&q->lock);
+		if (q->userq) {
+			WRITE_ONCE(q->userq->cut_off, true);
+			/* Whoever waits for its eventfd is to look, too. */
+			pindma_userq_interrupt(q->userq);
+		}
+		spin_unlock_irq(&q->lock);
+	}
 	mutex_unlock(&pd->userq_lock);
 }
 

@@ -27,7 +27,7 @@
  * Opcodes, modes, flags and status codes are those of the device, see
  * <hw/misc/pindma_regs.h>.
  *
- * Every argument structure starts with its own size; should it grow one day, the
+ * Every argument structure starts with its own size, at most a page; should it grow one day, the
  * fields that an older driver does not know must be 0. Fields that are marked
  * reserved and flags that are not defined must be 0. Common errors:
  *
