@@ -275,9 +275,6 @@ check_main() {
         check "all scenarios with intel-iommu" check_run --all --iommu intel
         check "fork, five times" check_repeats -g fork --repeat 5
         check "the kernel's own tests on 6.12" check_kselftest
-        check "quick preset on the debug kernel" check_run -k debug
-        check "the driver, failures and random calls on the debug kernel" check_run -k debug \
-            -t 'driver.*' -t 'failnth.*' -t fuzz.ioctls
         check "bench" check_bench
         check "mutants" check_mutants
     fi
