@@ -74,9 +74,9 @@ HELP
 
 help_guest_options() {
     cat <<HELP
-  -k KERNEL[,KERNEL]  ${STOCK_KERNELS[*]} (newest stock Debian kernel), debug (6.12 with KASAN, lockdep and the like,
-                      built from source once: minutes), an exact version that the archive has such as 6.12.107, a
-                      linux-image .deb, a bzImage or a kernel tree; default 6.12
+  -k KERNEL[,KERNEL]  ${STOCK_KERNELS[*]} (newest stock Debian kernel), an exact version that the archive has such as
+                      6.12.107, a linux-image .deb, a bzImage or a kernel tree, or debug (6.12 with KASAN, lockdep and
+                      the like, built from source, a quarter of an hour; not tried to its end yet); default 6.12
   --build DIR         the tree that a bzImage was built in
   --qemu VERSION      another version of the QEMU source package, for example 10.0
   --qemu-src DIR      a QEMU source tree of your own; it is only read
