@@ -565,7 +565,8 @@ static void sleep_(struct test *t)
 	if (ret)
 		test_lost(t, "the machine does not go to sleep: %s",
 			  strerror(-ret));
-	check_quiet(t, 900000000);
+	/* Half of it: how long mdelay() takes is calibrated, which a busy host upsets. */
+	check_quiet(t, 500000000);
 	came_back(t, hammer);
 	test_kept(t);
 }
