@@ -34,7 +34,6 @@ static void pindma_dev_free(struct kref *ref)
 	xa_destroy(&pd->demands);
 	destroy_workqueue(pd->demand_wq);
 	xa_destroy(&pd->ctxs);
-	ida_free(&pindma_ids, pd->id);
 	kfree(pd->misc.name);
 	kvfree(pd);
 }
@@ -321,6 +320,7 @@ err_queues:
 err_master:
 	pci_clear_master(pdev);
 err_put:
+	ida_free(&pindma_ids, pd->id);
 	pindma_dev_put(pd);
 	return ret;
 }
@@ -334,6 +334,8 @@ static void pindma_remove(struct pci_dev *pdev)
 
 	pindma_debugfs_remove(pd);
 	misc_deregister(&pd->misc);
+	/* Files that are still open do not need the name: the next device may. */
+	ida_free(&pindma_ids, pd->id);
 	/*
 	 * A device that was pulled out does not hear the reset, but neither does
 	 * it DMA. Whoever gets gone_sem next may unpin.
