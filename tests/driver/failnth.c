@@ -516,7 +516,7 @@ static void probe(struct test *t)
 	{								\
 		.name = "failnth." #fn,					\
 		.promise = what " says that something failed inside, or does without it, and leaves nothing behind", \
-		.flags = SCENARIO_FULL,					\
+		.flags = SCENARIO_HIDDEN,					\
 		.run = fn,						\
 	}
 

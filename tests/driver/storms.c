@@ -247,22 +247,22 @@ const struct scenario driver_storm_scenarios[] = {
 	{
 		.name = "storm.kill",
 		.promise = "processes that are killed while the device works for them leave nothing behind",
-		.flags = SCENARIO_FULL,
+		.flags = SCENARIO_HIDDEN,
 		.run = kill_storm,
 	}, {
 		.name = "storm.unbind",
 		.promise = "the driver can be unbound and bound under load, again and again",
-		.flags = SCENARIO_FULL,
+		.flags = SCENARIO_HIDDEN,
 		.run = unbind_storm,
 	}, {
 		.name = "storm.plug",
 		.promise = "the device can be pulled out and put back under load, again and again",
-		.flags = SCENARIO_FULL,
+		.flags = SCENARIO_HIDDEN,
 		.run = plug_storm,
 	}, {
 		.name = "storm.reset",
 		.promise = "the device can be reset under load, again and again",
-		.flags = SCENARIO_FULL,
+		.flags = SCENARIO_HIDDEN,
 		.run = reset_storm,
 	},
 	{ }
