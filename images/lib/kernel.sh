@@ -127,6 +127,7 @@ kernel_unpack() {
 kernel_provision() {
     local spec=$1 kind
     kind=$(kernel_check "$spec")
+    # shellcheck disable=SC2034 # vm.sh scales the limits by it
     KERNEL_SLOW=1
     case $kind in
     own) kernel_own "$spec" ;;
