@@ -27,8 +27,8 @@
  * Opcodes, modes, flags and status codes are those of the device, see
  * <hw/misc/pindma_regs.h>.
  *
- * Every argument structure starts with its own size, at most a page; should it grow one day, the
- * fields that an older driver does not know must be 0. Fields that are marked
+ * Every argument structure starts with its own size, at most a page; should it
+ * grow one day, the fields that an older driver does not know must be 0. Fields that are marked
  * reserved and flags that are not defined must be 0. Common errors:
  *
  *   EINVAL  a size, mode, flag, reserved field or value that is not known; the
