@@ -298,6 +298,8 @@ static void test_armed_faults(void)
     qtest_memset(t->qts, msi, 0, PAGE);
     set4(t, PINDMA_REG_FAULT, PINDMA_FAULT_SPURIOUS_MSI);
     start(t, IO, OP(NOP));
+    /* It may still say that it sleeps: taken first, or the clock is early. */
+    WAIT_FOR(qreg4(t, IO, PINDMA_QUEUE_SQ_HEAD) == t->q[IO].tail);
     WAIT_FOR(asleep(t, IO));
     qtest_clock_step(t->qts, MS);
     reap_expect(t, IO, t->tag, PINDMA_ST_OK);

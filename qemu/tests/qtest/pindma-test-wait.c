@@ -278,6 +278,7 @@ static void test_delay_thread(void)
     uint64_t tag;
 
     tag = start(t, IO, FILL(0, 1, .delay = 50 * MS));
+    WAIT_FOR(qreg4(t, IO, PINDMA_QUEUE_SQ_HEAD) == 1);
     run_ok(t, OP(NOP));
     settle();
     g_assert_false(peek(t, IO, &cqe));
