@@ -97,7 +97,7 @@ help_command() {
 Usage: ./run.sh run [OPTION]...
 
   -t GLOB             scenarios or cases by name, for example fork.parent_write, 'fork.*', '*/thp/pin*'; may repeat
-  -g GROUP            all scenarios of a group, for example fork
+  -g GROUP            all scenarios of a group, for example fork; may repeat. With -t: those of them that -t names
   --all               everything, not only the quick preset
   --pinner NAME       second opinions: the same scenarios with pins that others in the kernel make, without pindma.ko:
                       vfio (the device, driven from user space), uring (io_uring's registered buffers; the device is an

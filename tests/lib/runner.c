@@ -94,7 +94,8 @@ static struct options {
 	unsigned int nr_globs;
 	const char *programs[MAX_GLOBS];	/* of the kernel's own tests */
 	unsigned int nr_programs;
-	const char *group;
+	const char *groups[MAX_GLOBS];
+	unsigned int nr_groups;
 	const char *pinner;	/* NULL: the device and its driver */
 	unsigned int pins;	/* of the pinner, a mask of enum pin */
 	bool all, until_fail, trace;
@@ -122,13 +123,23 @@ static bool in_group(const struct scenario *sc, const char *group)
 	return !strncmp(sc->name, group, len) && sc->name[len] == '.';
 }
 
+static bool in_groups(const struct scenario *sc)
+{
+	unsigned int i;
+
+	for (i = 0; i < opt.nr_groups; i++)
+		if (in_group(sc, opt.groups[i]))
+			return true;
+	return !opt.nr_groups;
+}
+
 /* Does the user, or the preset, want this case? */
 static bool wanted(const struct plan_entry *e)
 {
 	const struct scenario *sc = e->scenario;
 	unsigned int i;
 
-	if (opt.group && !in_group(sc, opt.group))
+	if (!in_groups(sc))
 		return false;
 	for (i = 0; i < opt.nr_globs; i++)
 		if (!fnmatch(opt.globs[i], e->name, 0) ||
@@ -136,7 +147,7 @@ static bool wanted(const struct plan_entry *e)
 			return true;
 	if (opt.nr_globs)
 		return false;
-	if (opt.group)
+	if (opt.nr_groups)
 		return true;
 	if (sc->flags & SCENARIO_HIDDEN)
 		return false;
@@ -526,7 +537,7 @@ static void usage(FILE *f)
 {
 	fputs("usage: pindma-test [options]\n"
 	      "  -t, --test GLOB     only cases, or scenarios, of this name; may be repeated\n"
-	      "  -g, --group GROUP   only this group\n"
+	      "  -g, --group GROUP   only these groups; may repeat, with -t both must fit\n"
 	      "      --all           all cases, not just the quick preset\n"
 	      "      --pinner NAME   other pinners of the kernel instead of the driver: vfio, uring, rxe, all\n"
 	      "      --seed N        of the values that are written (default 1)\n"
@@ -654,7 +665,10 @@ static int parse(int argc, char **argv)
 			if (!group_is_known(optarg))
 				return bad_usage("no group is called '%s'",
 						 optarg);
-			opt.group = optarg;
+			if (opt.nr_groups == MAX_GLOBS)
+				return bad_usage("more than %d times -g",
+						 MAX_GLOBS);
+			opt.groups[opt.nr_groups++] = optarg;
 			break;
 		case ALL:
 			opt.all = true;
@@ -848,9 +862,8 @@ int main(int argc, char **argv)
 	if (!nr_plan && opt.pinner)
 		return bad_usage("no case that was asked for can be had with the pinner '%s'",
 				 opt.pinner);
-	if (!nr_plan && opt.group)
-		return bad_usage("no case is in group '%s' and called as -t says",
-				 opt.group);
+	if (!nr_plan && opt.nr_groups)
+		return bad_usage("no case is in a group of -g and called as -t says");
 	if (!nr_plan)
 		return bad_usage("cases of other pinners want --pinner");
 	return run_all();

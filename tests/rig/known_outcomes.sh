@@ -145,6 +145,7 @@ outcome_usage() {
     expect 2 "unknown kernel '6.13'.* Did you mean '6.1" rig run -k 6.13
     expect 2 "unknown scenario 'fork.parent_wriet'.* Did you mean 'fork.parent_write'" rig run -t fork.parent_wriet
     expect 2 "unknown group 'frok'.* Did you mean 'fork'" rig run -g frok
+    expect 2 "unknown scenario 'thp.*'.*-g fork has none" rig run -g fork -t 'thp.*'
     expect 2 "--pinner 'urign'.* Did you mean 'uring'" rig run --pinner urign
     expect 2 "no such file" rig run -k ./nowhere/bzImage
     expect 2 "neither a bzImage" rig run -k "$ROOT/run.sh" --timeout 5
