@@ -119,7 +119,7 @@ STEP_PID=
 
 # step NAME LABEL COMMAND...: runs COMMAND with its output in log/NAME.log. Silent if it takes under 3 s.
 step() {
-    local name=$1 label=$2 start=$SECONDS announced='' elapsed=0 rc=0 log
+    local name=$1 label=$2 start=$SECONDS announced='' elapsed=0 rc=0 pause=0.1 log
     log=$CACHE/log/$name.log
     shift 2
     # Packages are installed before there is a cache, and so before cache_lock() has made its directories.
@@ -136,8 +136,9 @@ step() {
         elif [ "$elapsed" -ge 3 ] && [ -z "$announced" ]; then
             say "$label ..."
         fi
-        [ "$elapsed" -lt 3 ] || announced=1
-        sleep 0.1
+        # Ten looks a second at a long build would cost a tenth of a CPU.
+        [ "$elapsed" -lt 3 ] || { announced=1 pause=1; }
+        sleep "$pause"
     done
     wait "$STEP_PID" || rc=$?
     STEP_PID=
