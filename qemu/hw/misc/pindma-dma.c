@@ -156,6 +156,24 @@ bool pindma_dma_shadow(PinDMAState *s, int queue, uint64_t addr, uint64_t *val,
 }
 
 /*
+ * Where the first two words of a shadow are, for a look without the BQL.  That
+ * is a hint and no access: nothing follows from it but one with the BQL.  For
+ * as long as the caller's RCU critical section lasts; NULL: not RAM.
+ */
+const uint64_t *pindma_dma_peek(PinDMAState *s, uint64_t addr)
+{
+    hwaddr xlat, plen = sizeof(uint64_t);
+    MemoryRegion *mr;
+
+    if (!pindma_is_ram(s, addr, sizeof(uint64_t), false)) {
+        return NULL;
+    }
+    mr = address_space_translate(pindma_as(s), addr, &xlat, &plen, false,
+                                 MEMTXATTRS_UNSPECIFIED);
+    return memory_region_get_ram_ptr(mr) + xlat;
+}
+
+/*
  * Direct access, for the journal to be told of by the caller.  NULL: not RAM.
  * It must be unmapped before the batch ends: an IOMMU may change its mind.
  */

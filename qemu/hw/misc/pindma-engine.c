@@ -24,13 +24,8 @@
 #include "qemu/rcu.h"
 #include "pindma-internal.h"
 
-/*
- * How long a thread looks for more work before it sleeps: a wake-up is slow.  A
- * shadow has to be looked at with the BQL, which it drops for so long between
- * two looks.
- */
+/* How long a thread looks for more work before it sleeps: a wake-up is slow. */
 #define PINDMA_SPIN_NS          (20 * SCALE_US)
-#define PINDMA_LOOK_NS          SCALE_US
 
 /*
  * How long it sleeps at least.  A hammer of 1 M stamps/s is not worth a wake-up
@@ -118,14 +113,25 @@ static void pindma_engine_lock(void)
     qemu_mutex_unlock(&pindma_engine_turn);
 }
 
-/* Without the BQL: wait a moment for a kick. */
+/*
+ * Without the BQL, which the vCPU needs for the interrupt of what was done: wait
+ * a moment for a kick, or a store to the shadow.
+ */
 static void pindma_engine_spin(PinDMAEngine *engine, int64_t end)
 {
-    bql_unlock();
-    while (!qatomic_read(&engine->kicked) && get_clock() < end) {
-        cpu_relax();
+    PinDMAQueue *q = &engine->s->queues[engine->queue];
+    uint64_t seen = cpu_to_le64(q->shadow_seen);
+
+    WITH_RCU_READ_LOCK_GUARD() {
+        const uint64_t *shadow = pindma_queue_peek(engine->s, engine->queue);
+
+        bql_unlock();
+        while (!qatomic_read(&engine->kicked) && get_clock() < end &&
+               (!shadow || qatomic_read__nocheck(shadow) == seen)) {
+            cpu_relax();
+        }
     }
-    pindma_engine_lock();
+    pindma_engine_lock();   /* whose owner may wait for our RCU section */
 }
 
 static void pindma_engine_sleep(PinDMAEngine *engine, int64_t idle_ns)
@@ -135,9 +141,6 @@ static void pindma_engine_sleep(PinDMAEngine *engine, int64_t idle_ns)
     int64_t end = engine->worked_ns + PINDMA_SPIN_NS;
 
     if (idle_ns == INT64_MAX && now < end) {
-        if (s->queues[engine->queue].shadow) {
-            end = MIN(end, now + PINDMA_LOOK_NS);
-        }
         pindma_engine_spin(engine, end);
     } else if (idle_ns >= SCALE_MS && pindma_queue_doze(s, engine->queue)) {
         pindma_engine_spin(engine, now);

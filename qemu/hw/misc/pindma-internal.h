@@ -240,6 +240,7 @@ bool pindma_dma_atomic(PinDMAState *s, struct pindma_journal_entry e,
                        PinDMAOp *op);
 bool pindma_dma_shadow(PinDMAState *s, int queue, uint64_t addr, uint64_t *val,
                        unsigned int size, bool write);
+const uint64_t *pindma_dma_peek(PinDMAState *s, uint64_t addr);
 bool pindma_dma_physical(PinDMAState *s, struct pindma_journal_entry e,
                          PinDMAOp *op, hwaddr addr, uint64_t val);
 
@@ -282,6 +283,7 @@ int pindma_op_stop(PinDMAState *s, int qn, PinDMAOp *op);
 void pindma_queue_mark(PinDMAState *s, int qn, uint64_t value);
 void pindma_queue_wake(PinDMAState *s, int qn);
 bool pindma_queue_doze(PinDMAState *s, int qn);
+const uint64_t *pindma_queue_peek(PinDMAState *s, int qn);
 void pindma_queue_notify(PinDMAState *s);
 void pindma_queue_clear(PinDMAState *s, int qn);
 void pindma_queue_set(PinDMAState *s, int qn, hwaddr reg, uint64_t val);

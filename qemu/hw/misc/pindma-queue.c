@@ -456,6 +456,24 @@ static bool pindma_queue_look(PinDMAState *s, int qn)
     return true;
 }
 
+/* Is there a shadow, and may it be accessed? */
+static bool pindma_queue_looks(PinDMAState *s, const PinDMAQueue *q)
+{
+    return q->shadow && q->enabled && !q->hung && pindma_can_dma(s);
+}
+
+/* Where a change says that there is something to look at; NULL: nowhere. */
+const uint64_t *pindma_queue_peek(PinDMAState *s, int qn)
+{
+    PinDMAQueue *q = &s->queues[qn];
+
+    if (!pindma_queue_looks(s, q)) {
+        return NULL;
+    }
+    pindma_dma_forget(s);
+    return pindma_dma_peek(s, q->shadow);
+}
+
 static void pindma_queue_say(PinDMAState *s, int qn, bool asleep)
 {
     uint64_t val = asleep;
@@ -483,7 +501,7 @@ bool pindma_queue_doze(PinDMAState *s, int qn)
     PinDMAQueue *q = &s->queues[qn];
     bool news = false;
 
-    if (!q->shadow || !q->enabled || q->hung || !pindma_can_dma(s)) {
+    if (!pindma_queue_looks(s, q)) {
         return false;
     }
     pindma_dma_forget(s);
