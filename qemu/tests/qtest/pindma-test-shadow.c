@@ -270,7 +270,7 @@ static void test_armed(const void *express)
 
 /*
  * Armed or not, what a fault does is its own business.  Red: LOST_MSI not asked
- * about when there is a shadow; pindma_queue_notify() for a queue that failed.
+ * about when there is a shadow.
  */
 static void test_armed_faults(void)
 {
