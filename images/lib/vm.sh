@@ -72,6 +72,7 @@ vm_command() {
     [ -z "$OPT_JOURNAL" ] || QEMU_COMMAND+=(-chardev file,id=journal,path=journal.bin)
     QEMU_COMMAND+=(
         -device pcie-root-port,id=rp0 -device "$(vm_device)"
+        -device pcie-root-port,id=rp1,chassis=1
         "${QEMU_EXTRA[@]}"
     )
 }

@@ -161,6 +161,13 @@ class Host:
         if said:
             raise Refused(said)
 
+    def plug_second(self):
+        """Another device, into a slot of its own, as the rig's own device is by default"""
+        self.qmp.execute("device_add", driver="pindma", id="pindma1", bus="rp1")
+
+    def unplug_second(self):
+        self.qmp.execute("device_del", id="pindma1")
+
     def aer(self, kind):
         said = self.qmp.monitor(f"pcie_aer_inject_error pindma0 {AER_ERRORS[kind]}")
         if not said.startswith("OK"):
@@ -253,6 +260,8 @@ class Host:
     ACTIONS = {
         r"unplug": unplug,
         r"plug": plug,
+        r"unplug second": unplug_second,
+        r"plug second": plug_second,
         r"aer (%s)" % "|".join(AER_ERRORS): aer,
         r"fault (%s)" % "|".join(FAULTS): fault,
         r"pause (0x[0-9a-f]{1,9})": pause,
