@@ -10,6 +10,7 @@
  *	pindma_pin.c	their pages: pin, map, and back
  *	pindma_demand.c	or else: fault, map when the device asks, and back
  *	pindma_dmabuf.c	or else: a dma-buf
+ *	pindma_export.c	pinned pages as a dma-buf, for other devices
  *	pindma_userq.c	queues that are mapped into a process
  *	pindma_uapi.c	the character device
  *	pindma_trace.h	tracepoints
@@ -47,6 +48,7 @@
 #define PINDMA_CHANNELS	(PINDMA_NUM_QUEUES - PINDMA_QUEUE_IO)
 #define PINDMA_SHARED	4	/* channels that no file can have for itself */
 
+struct dma_buf;
 struct eventfd_ctx;
 struct pindma_ctx;
 struct pindma_mr;
@@ -186,6 +188,18 @@ struct pindma_mr {
 	unsigned long sgt_first;	/* the first of npages pages in it */
 };
 
+/* Pages of a process that are pinned, and paid for, until the last one lets go */
+struct pindma_pinned {
+	struct kref ref;
+	struct mm_struct *mm;		/* who was charged */
+	int dev;			/* of the mr, for the trace, and so is: */
+	u32 key;
+	u32 pin_mode;			/* PINDMA_PIN_* */
+	u32 flags;			/* PINDMA_MR_* */
+	unsigned long npages, npinned;
+	struct page **pages;
+};
+
 /* pindma_drv.c */
 void pindma_dev_put(struct pindma_dev *pd);
 void pindma_dev_reset(struct pindma_dev *pd);
@@ -237,6 +251,8 @@ void pindma_page_info(struct page *page, struct pindma_page *info);
 
 /* pindma_pin.c */
 extern const struct pindma_mr_ops pindma_pin_ops;
+struct pindma_pinned *pindma_pinned_get(struct pindma_mr *mr);
+void pindma_pinned_put(struct pindma_pinned *p);
 
 /* pindma_demand.c, with CONFIG_HMM_MIRROR */
 extern const struct pindma_mr_ops pindma_demand_ops;
@@ -246,6 +262,9 @@ void pindma_demand_request(struct pindma_dev *pd, u32 key, u64 page);
 /* pindma_dmabuf.c, with CONFIG_DMA_SHARED_BUFFER */
 struct pindma_mr *pindma_dmabuf_import(struct pindma_dev *pd, u32 domain,
 				       const struct pindma_import_dmabuf *arg);
+
+/* pindma_export.c, with CONFIG_DMA_SHARED_BUFFER */
+struct dma_buf *pindma_export(struct pindma_mr *mr);
 
 /* pindma_userq.c */
 int pindma_userq_create(struct pindma_ctx *ctx,

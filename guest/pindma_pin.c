@@ -3,7 +3,8 @@
  * Memory that is pinned for as long as the mr lives.
  *
  * On the way in: charge, pin, map. On the way out, in mirror order, and when the
- * device does not access the pages any more: unmap, unpin, uncharge.
+ * device does not access the pages any more: unmap, unpin, uncharge. The last two
+ * wait for the dma-buf, if the mr was exported as one: pindma_export.c.
  * drivers/infiniband/core/umem.c has the same shape.
  */
 #include <linux/dma-mapping.h>
@@ -21,9 +22,7 @@
 
 struct pindma_pin {
 	struct pindma_mr mr;
-	struct mm_struct *mm;		/* who was charged */
-	unsigned long npinned;
-	struct page **pages;
+	struct pindma_pinned *pinned;
 	struct sg_table sgt;
 };
 
@@ -33,39 +32,39 @@ static struct pindma_pin *to_pin(struct pindma_mr *mr)
 }
 
 /* Pinned memory counts against RLIMIT_MEMLOCK of the process that pins. */
-static int pindma_pin_charge(struct pindma_pin *pin)
+static int pindma_pin_charge(struct pindma_pinned *p)
 {
 	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
 	u64 pinned;
 
-	pin->mm = current->mm;
-	pinned = atomic64_add_return(pin->mr.npages, &pin->mm->pinned_vm);
+	p->mm = current->mm;
+	pinned = atomic64_add_return(p->npages, &p->mm->pinned_vm);
 	if (pinned > limit && !capable(CAP_IPC_LOCK)) {
-		atomic64_sub(pin->mr.npages, &pin->mm->pinned_vm);
+		atomic64_sub(p->npages, &p->mm->pinned_vm);
 		return -ENOMEM;
 	}
 	/* So that the charge finds back to whoever paid, even after exit. */
-	mmgrab(pin->mm);
+	mmgrab(p->mm);
 	return 0;
 }
 
-static void pindma_pin_uncharge(struct pindma_pin *pin)
+static void pindma_pin_uncharge(struct pindma_pinned *p)
 {
-	atomic64_sub(pin->mr.npages, &pin->mm->pinned_vm);
-	mmdrop(pin->mm);
+	atomic64_sub(p->npages, &p->mm->pinned_vm);
+	mmdrop(p->mm);
 }
 
 /* One batch, by the call that the mode and flags ask for. */
-static long pindma_pin_batch(struct pindma_mr *mr, unsigned long addr,
+static long pindma_pin_batch(struct pindma_pinned *p, unsigned long addr,
 			     unsigned long n, struct page **pages)
 {
-	unsigned int flags = mr->flags & PINDMA_MR_READONLY ? 0 : FOLL_WRITE;
-	bool get = mr->pin_mode == PINDMA_PIN_GET;
+	unsigned int flags = p->flags & PINDMA_MR_READONLY ? 0 : FOLL_WRITE;
+	bool get = p->pin_mode == PINDMA_PIN_GET;
 	long ret;
 
-	if (mr->pin_mode == PINDMA_PIN_LONGTERM)
+	if (p->pin_mode == PINDMA_PIN_LONGTERM)
 		flags |= FOLL_LONGTERM;
-	if (mr->flags & PINDMA_MR_FAST)
+	if (p->flags & PINDMA_MR_FAST)
 		return get ? get_user_pages_fast(addr, n, flags, pages) :
 			     pin_user_pages_fast(addr, n, flags, pages);
 	mmap_read_lock(current->mm);
@@ -75,53 +74,111 @@ static long pindma_pin_batch(struct pindma_mr *mr, unsigned long addr,
 	return ret;
 }
 
-static void pindma_pin_unpin(struct pindma_pin *pin)
+static void pindma_pin_unpin(struct pindma_pinned *p)
 {
-	bool dirty = !(pin->mr.flags & (PINDMA_MR_READONLY | PINDMA_MR_NODIRTY));
+	bool dirty = !(p->flags & (PINDMA_MR_READONLY | PINDMA_MR_NODIRTY));
 	unsigned long i;
 
-	trace_pindma_unpin(&pin->mr, pin->npinned);
-	if (pin->mr.pin_mode != PINDMA_PIN_GET) {
-		unpin_user_pages_dirty_lock(pin->pages, pin->npinned, dirty);
+	trace_pindma_unpin(p);
+	if (p->pin_mode != PINDMA_PIN_GET) {
+		unpin_user_pages_dirty_lock(p->pages, p->npinned, dirty);
 	} else {
-		for (i = 0; i < pin->npinned; i++) {
+		for (i = 0; i < p->npinned; i++) {
 			if (dirty)
-				set_page_dirty_lock(pin->pages[i]);
-			put_page(pin->pages[i]);
+				set_page_dirty_lock(p->pages[i]);
+			put_page(p->pages[i]);
 			cond_resched();
 		}
 	}
-	pin->npinned = 0;
+	p->npinned = 0;
 }
 
-static int pindma_pin_pin(struct pindma_pin *pin)
+static int pindma_pin_pin(struct pindma_pinned *p, unsigned long start)
 {
-	unsigned long start = pin->mr.addr & PAGE_MASK;
 	long n;
 
-	while (pin->npinned < pin->mr.npages) {
+	while (p->npinned < p->npages) {
 		if (fatal_signal_pending(current)) {
 			n = -EINTR;
 			goto err_unpin;
 		}
 		cond_resched();
-		n = min(pin->mr.npages - pin->npinned, PINDMA_PIN_BATCH);
-		n = pindma_pin_batch(&pin->mr, start + pin->npinned * PAGE_SIZE,
-				     n, pin->pages + pin->npinned);
+		n = min(p->npages - p->npinned, PINDMA_PIN_BATCH);
+		n = pindma_pin_batch(p, start + p->npinned * PAGE_SIZE, n,
+				     p->pages + p->npinned);
 		if (n <= 0) {
 			n = n ?: -EFAULT;
 			goto err_unpin;
 		}
-		pin->npinned += n;
+		p->npinned += n;
 	}
-	trace_pindma_pin(&pin->mr);
 	return 0;
 
 err_unpin:
 	/* The device has not seen them: nothing to dirty, nothing to mark. */
-	pin->mr.flags |= PINDMA_MR_NODIRTY;
-	pindma_pin_unpin(pin);
+	p->flags |= PINDMA_MR_NODIRTY;
+	pindma_pin_unpin(p);
 	return n;
+}
+
+static struct pindma_pinned *pindma_pinned_create(struct pindma_mr *mr)
+{
+	struct pindma_pinned *p = kzalloc(sizeof(*p), GFP_KERNEL_ACCOUNT);
+	int ret = -ENOMEM;
+
+	if (!p)
+		return ERR_PTR(-ENOMEM);
+	kref_init(&p->ref);
+	p->dev = mr->pd->id;
+	p->key = mr->key;
+	p->pin_mode = mr->pin_mode;
+	p->flags = mr->flags;
+	p->npages = mr->npages;
+	p->pages = kvmalloc_array(p->npages, sizeof(*p->pages),
+				  GFP_KERNEL_ACCOUNT);
+	if (!p->pages)
+		goto err_free;
+	ret = pindma_pin_charge(p);
+	if (ret)
+		goto err_pages;
+	ret = pindma_pin_pin(p, mr->addr & PAGE_MASK);
+	if (ret)
+		goto err_uncharge;
+	trace_pindma_pin(mr);
+	return p;
+
+err_uncharge:
+	pindma_pin_uncharge(p);
+err_pages:
+	kvfree(p->pages);
+err_free:
+	kfree(p);
+	return ERR_PTR(ret);
+}
+
+static void pindma_pinned_release(struct kref *ref)
+{
+	struct pindma_pinned *p = container_of(ref, struct pindma_pinned, ref);
+
+	pindma_pin_unpin(p);
+	pindma_pin_uncharge(p);
+	kvfree(p->pages);
+	kfree(p);
+}
+
+/* The last one, the mr or its dma-buf, unpins. */
+void pindma_pinned_put(struct pindma_pinned *p)
+{
+	kref_put(&p->ref, pindma_pinned_release);
+}
+
+/* What an mr that pins has pinned, for others to hold as well */
+struct pindma_pinned *pindma_pinned_get(struct pindma_mr *mr)
+{
+	struct pindma_pinned *p = to_pin(mr)->pinned;
+
+	kref_get(&p->ref);
+	return p;
 }
 
 static int pindma_pin_map(struct pindma_pin *pin)
@@ -130,7 +187,8 @@ static int pindma_pin_map(struct pindma_pin *pin)
 	int ret;
 
 	/* Whole pages; where the mr begins in the first one the device knows. */
-	ret = sg_alloc_table_from_pages(&pin->sgt, pin->pages, mr->npages, 0,
+	ret = sg_alloc_table_from_pages(&pin->sgt, pin->pinned->pages,
+					mr->npages, 0,
 					(u64)mr->npages << PAGE_SHIFT,
 					GFP_KERNEL);
 	if (ret)
@@ -156,27 +214,12 @@ static int pindma_pin_get(struct pindma_mr *mr)
 	struct pindma_pin *pin = to_pin(mr);
 	int ret;
 
-	pin->pages = kvmalloc_array(mr->npages, sizeof(*pin->pages),
-				    GFP_KERNEL_ACCOUNT);
-	if (!pin->pages)
-		return -ENOMEM;
-	ret = pindma_pin_charge(pin);
-	if (ret)
-		goto err_pages;
-	ret = pindma_pin_pin(pin);
-	if (ret)
-		goto err_uncharge;
+	pin->pinned = pindma_pinned_create(mr);
+	if (IS_ERR(pin->pinned))
+		return PTR_ERR(pin->pinned);
 	ret = pindma_pin_map(pin);
 	if (ret)
-		goto err_unpin;
-	return 0;
-
-err_unpin:
-	pindma_pin_unpin(pin);
-err_uncharge:
-	pindma_pin_uncharge(pin);
-err_pages:
-	kvfree(pin->pages);
+		pindma_pinned_put(pin->pinned);
 	return ret;
 }
 
@@ -185,15 +228,13 @@ static void pindma_pin_put(struct pindma_mr *mr)
 	struct pindma_pin *pin = to_pin(mr);
 
 	pindma_pin_unmap(pin);
-	pindma_pin_unpin(pin);
-	pindma_pin_uncharge(pin);
-	kvfree(pin->pages);
+	pindma_pinned_put(pin->pinned);
 }
 
 static void pindma_pin_page_info(struct pindma_mr *mr, unsigned long n,
 				 struct pindma_page *info)
 {
-	pindma_page_info(to_pin(mr)->pages[n], info);
+	pindma_page_info(to_pin(mr)->pinned->pages[n], info);
 }
 
 const struct pindma_mr_ops pindma_pin_ops = {

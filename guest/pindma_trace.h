@@ -103,19 +103,19 @@ TRACE_EVENT(pindma_invalidate,
 		  __entry->dev, __entry->key, __entry->start, __entry->end)
 );
 
-/* About to be unpinned: the device does not access it any more. */
+/* About to be unpinned: neither the device nor an importer accesses it any more. */
 TRACE_EVENT(pindma_unpin,
-	TP_PROTO(const struct pindma_mr *mr, unsigned long npages),
-	TP_ARGS(mr, npages),
+	TP_PROTO(const struct pindma_pinned *p),
+	TP_ARGS(p),
 	TP_STRUCT__entry(
 		__field(int, dev)
 		__field(u32, key)
 		__field(unsigned long, npages)
 	),
 	TP_fast_assign(
-		__entry->dev = mr->pd->id;
-		__entry->key = mr->key;
-		__entry->npages = npages;
+		__entry->dev = p->dev;
+		__entry->key = p->key;
+		__entry->npages = p->npinned;
 	),
 	TP_printk("pindma%d key=0x%x npages=%lu",
 		  __entry->dev, __entry->key, __entry->npages)

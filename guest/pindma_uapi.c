@@ -4,7 +4,9 @@
  * argument is copied once, then checked, then used.
  */
 #include <linux/capability.h>
+#include <linux/dma-buf.h>
 #include <linux/eventfd.h>
+#include <linux/fcntl.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -98,6 +100,32 @@ static int pindma_ioctl_import_dmabuf(struct pindma_ctx *ctx, void *arg)
 	return pindma_ctx_add_mr(ctx, pindma_dmabuf_import(ctx->pd, ctx->domain,
 							   import),
 				 &import->mr);
+}
+
+static int pindma_ioctl_export_dmabuf(struct pindma_ctx *ctx, void *arg)
+{
+	struct pindma_export_dmabuf *export = arg;
+	struct dma_buf *buf = ERR_PTR(-ENOENT);
+	struct pindma_mr *mr;
+
+	if (!IS_ENABLED(CONFIG_DMA_SHARED_BUFFER))
+		return -EOPNOTSUPP;
+	if (export->flags || export->fd)
+		return pindma_refuse(ctx->pd, "EXPORT_DMABUF: flags 0x%x and fd %d must be 0",
+				     export->flags, export->fd);
+	mutex_lock(&ctx->mr_lock);
+	mr = xa_load(&ctx->mrs, export->mr);
+	if (mr)
+		buf = pindma_export(mr);
+	mutex_unlock(&ctx->mr_lock);
+	if (IS_ERR(buf))
+		return PTR_ERR(buf);
+	export->fd = dma_buf_fd(buf, O_CLOEXEC);
+	if (export->fd < 0) {
+		dma_buf_put(buf);
+		return export->fd;
+	}
+	return 0;
 }
 
 static int pindma_ioctl_dereg_mr(struct pindma_ctx *ctx, void *arg)
@@ -369,6 +397,7 @@ static const struct pindma_ioctl {
 	{ PINDMA_IOC_CREATE_QUEUE, pindma_ioctl_create_queue },
 	{ PINDMA_IOC_DESTROY_QUEUE, pindma_ioctl_destroy_queue },
 	{ PINDMA_IOC_IMPORT_DMABUF, pindma_ioctl_import_dmabuf },
+	{ PINDMA_IOC_EXPORT_DMABUF, pindma_ioctl_export_dmabuf },
 };
 
 union pindma_arg {
@@ -386,6 +415,7 @@ union pindma_arg {
 	struct pindma_create_queue create_queue;
 	struct pindma_destroy_queue destroy_queue;
 	struct pindma_import_dmabuf import_dmabuf;
+	struct pindma_export_dmabuf export_dmabuf;
 };
 
 static long pindma_ioctl(struct file *file, unsigned int cmd,

@@ -36,6 +36,16 @@ int pindma_import_dmabuf(struct pindma *handle, int fd, uint64_t offset,
 	return ret;
 }
 
+int pindma_export_dmabuf(struct pindma *handle, uint32_t mr, int *fd)
+{
+	struct pindma_export_dmabuf arg = { .size = sizeof(arg), .mr = mr };
+	int ret = pindma_ioctl(handle, PINDMA_IOC_EXPORT_DMABUF, &arg);
+
+	if (!ret)
+		*fd = arg.fd;
+	return ret;
+}
+
 int pindma_dereg_mr(struct pindma *handle, uint32_t mr)
 {
 	struct pindma_dereg_mr arg = { .size = sizeof(arg), .mr = mr };

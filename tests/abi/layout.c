@@ -72,6 +72,7 @@ OFFSET(pindma_create_queue, doorbell_offset, 40);
 SIZE(pindma_destroy_queue, 8);
 SIZE(pindma_import_dmabuf, 32);
 OFFSET(pindma_import_dmabuf, offset, 16);
+SIZE(pindma_export_dmabuf, 16);
 
 /* Numbers are for ever, too. */
 ASSERT(PINDMA_IOC_INFO == 0xc060d900u);
@@ -87,3 +88,4 @@ ASSERT(PINDMA_IOC_FAULT == 0x4028d909u);
 ASSERT(PINDMA_IOC_CREATE_QUEUE == 0xc030d90au);
 ASSERT(PINDMA_IOC_DESTROY_QUEUE == 0x4008d90bu);
 ASSERT(PINDMA_IOC_IMPORT_DMABUF == 0xc020d90cu);
+ASSERT(PINDMA_IOC_EXPORT_DMABUF == 0xc010d90du);

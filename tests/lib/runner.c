@@ -39,7 +39,7 @@ static const struct scenario *const tables[] = {
 	driver_order_scenarios, driver_limits_scenarios,
 	driver_device_scenarios, driver_removal_scenarios,
 	driver_demand_scenarios, driver_exclusive_scenarios,
-	driver_dmabuf_scenarios,
+	driver_dmabuf_scenarios, driver_export_scenarios,
 	driver_userq_scenarios, driver_host_scenarios, driver_iommu_scenarios,
 	driver_gup_test_scenarios,
 	driver_life_scenarios, driver_mappings_scenarios,

@@ -48,7 +48,7 @@
 #include <linux/types.h>
 #include <hw/misc/pindma_regs.h>
 
-#define PINDMA_UAPI_VERSION	3
+#define PINDMA_UAPI_VERSION	4
 
 /* An address in the caller's memory */
 typedef __u64 pindma_uptr;
@@ -382,7 +382,8 @@ struct pindma_mark {
 
 /*
  * The driver's own mark, on the admin queue, just before it unpins the pages of
- * mr: PINDMA_MARK_UNPIN | mr. An access to the mr behind it is a bug.
+ * mr, or leaves them to its dma-buf: PINDMA_MARK_UNPIN | mr. An access to the mr
+ * behind it is a bug.
  */
 #define PINDMA_MARK_UNPIN	(1ull << 63)
 
@@ -521,6 +522,33 @@ struct pindma_import_dmabuf {
 	__u64 len;
 };
 
+/**
+ * struct pindma_export_dmabuf - PINDMA_IOC_EXPORT_DMABUF: an mr as a dma-buf
+ * @size: sizeof(struct pindma_export_dmabuf)
+ * @mr: name of the mr: PINDMA_PIN_LONGTERM, of whole pages
+ * @flags: 0
+ * @fd: out: of the dma-buf, close-on-exec
+ *
+ * For other devices, and for mmap(). With READONLY they only read, too: a device
+ * that wants to write, or a mapping that does, is EACCES. MAP_PRIVATE is EINVAL.
+ *
+ * The pages stay pinned, and count against the RLIMIT_MEMLOCK of whoever has
+ * registered the mr, until the mr is gone and so are the last descriptor, mapping
+ * and importer of the dma-buf, in any order; the dma-buf works until then, with or
+ * without the device. DEREG_MR ends what this device does, not what others do.
+ * Since version 4.
+ *
+ * Errors: ENOENT; EINVAL the mr does not begin or end at a page; EOPNOTSUPP it is
+ * not PINDMA_PIN_LONGTERM, or the kernel has no CONFIG_DMA_SHARED_BUFFER; EMFILE,
+ * ENFILE, ENOMEM.
+ */
+struct pindma_export_dmabuf {
+	__u32 size;
+	__u32 mr;
+	__u32 flags;
+	__s32 fd;
+};
+
 #define PINDMA_IOC_TYPE		0xd9
 #define PINDMA_IOC_INFO		_IOWR(PINDMA_IOC_TYPE, 0x00, struct pindma_info)
 #define PINDMA_IOC_REG_MR	_IOWR(PINDMA_IOC_TYPE, 0x01, struct pindma_reg_mr)
@@ -535,5 +563,6 @@ struct pindma_import_dmabuf {
 #define PINDMA_IOC_CREATE_QUEUE	_IOWR(PINDMA_IOC_TYPE, 0x0a, struct pindma_create_queue)
 #define PINDMA_IOC_DESTROY_QUEUE _IOW(PINDMA_IOC_TYPE, 0x0b, struct pindma_destroy_queue)
 #define PINDMA_IOC_IMPORT_DMABUF _IOWR(PINDMA_IOC_TYPE, 0x0c, struct pindma_import_dmabuf)
+#define PINDMA_IOC_EXPORT_DMABUF _IOWR(PINDMA_IOC_TYPE, 0x0d, struct pindma_export_dmabuf)
 
 #endif /* _UAPI_LINUX_PINDMA_H */

@@ -49,7 +49,8 @@ int pindma_open(const char *path, struct pindma **handle);
  * pinned by vfio type1: PINDMA_PIN_LONGTERM is all there is, with
  * PINDMA_MR_READONLY or no flag, and RLIMIT_MEMLOCK counts. Other modes and flags
  * are EOPNOTSUPP, and so are pindma_queue_create(), pindma_get_pages(),
- * pindma_fault() and pindma_set_eventfd(). pindma_fd() is an eventfd, which only
+ * pindma_import_dmabuf(), pindma_export_dmabuf(), pindma_fault() and
+ * pindma_set_eventfd(). pindma_fd() is an eventfd, which only
  * tells of completions.
  *
  * Errors: ENOENT there is no such PCI device; ENODEV it is not a pindma device of
@@ -97,6 +98,13 @@ int pindma_reg_mr(struct pindma *handle, void *addr, size_t len,
  */
 int pindma_import_dmabuf(struct pindma *handle, int fd, uint64_t offset,
 			 uint64_t len, uint32_t flags, uint32_t *mr);
+
+/**
+ * pindma_export_dmabuf - a memory region as a dma-buf, for other devices
+ * @mr: PINDMA_PIN_LONGTERM, of whole pages
+ * @fd: out: close-on-exec; the pages stay pinned until all is closed
+ */
+int pindma_export_dmabuf(struct pindma *handle, uint32_t mr, int *fd);
 
 /**
  * pindma_dereg_mr - end all DMA to a memory region and unpin it
