@@ -96,7 +96,7 @@ struct pindma_mr *pindma_dmabuf_import(struct pindma_dev *pd, u32 domain,
 	buf = dma_buf_get(arg->fd);
 	if (IS_ERR(buf))
 		return ERR_CAST(buf);
-	mr = pindma_mr_alloc(pd, domain, &pindma_dmabuf_ops, arg->flags,
+	mr = pindma_mr_alloc(pd, domain, &pindma_dmabuf_ops, 0, arg->flags,
 			     arg->offset, arg->len);
 	if (!IS_ERR(mr)) {
 		to_dmabuf(mr)->buf = buf;

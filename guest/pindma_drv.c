@@ -338,9 +338,11 @@ static void pindma_remove(struct pci_dev *pdev)
 	ida_free(&pindma_ids, pd->id);
 	/*
 	 * A device that was pulled out does not hear the reset, but neither does
-	 * it DMA. Whoever gets gone_sem next may unpin.
+	 * it DMA, nor answer: whoever waits for that holds the semaphore.
 	 */
+	pindma_dev_halt(pd);
 	down_write(&pd->gone_sem);
+	/* A queue may have been created meanwhile: once more. */
 	pindma_dev_reset(pd);
 	/* Whoever sees this may unpin, so it comes after the reset. */
 	smp_store_release(&pd->state, PINDMA_GONE);

@@ -16,8 +16,8 @@
  *	pindma_trace.h	tracepoints
  *	pindma_debugfs.c	counters
  *
- * Locks, outermost first: gone_sem, ctx_lock, mr_lock, mmap_lock, the lock of an
- * mr on demand, admin_lock; post_lock and reap_lock of a file; the lock of a
+ * Locks, outermost first: post_lock and reap_lock of a file; gone_sem, ctx_lock,
+ * mr_lock, mmap_lock, the lock of an mr on demand, admin_lock; the lock of a
  * queue, the lock of a file. userq_lock is inside gone_sem, ctx_lock and
  * mmap_lock, and outside the lock of an mr and that of a queue. Memory reclaim
  * takes the lock of an mr, and all that is inside it.
@@ -115,9 +115,10 @@ struct pindma_dev {
 	struct mutex userq_lock;	/* userq of all queues */
 
 	/*
-	 * Read: for the time of a system call. Written: by whoever takes the
-	 * device away, so that afterwards nobody touches the hardware, or brings
-	 * it back.
+	 * Read: while a system call is about the hardware, and not while it
+	 * touches memory of the user, which may take for ever. Written: by whoever
+	 * takes the device away, so that afterwards nobody touches the hardware,
+	 * or brings it back.
 	 */
 	struct rw_semaphore gone_sem;
 	enum pindma_state state;	/* behind PINDMA_UP no op will come back */
@@ -162,7 +163,13 @@ struct pindma_ctx {
 struct pindma_mr_ops {
 	size_t size;			/* of the structure that begins with mr */
 	u32 flags;			/* PINDMA_MR_* that mean something */
-	/* Get hold of the memory, and set sgt unless it is had on demand. */
+	/*
+	 * Get hold of the memory. The only one of these that touches it, and so
+	 * may wait for the user: without gone_sem. NULL: that comes with get.
+	 */
+	int (*hold)(struct pindma_mr *mr);
+	void (*drop)(struct pindma_mr *mr);
+	/* Set sgt unless the memory is had on demand. */
 	int (*get)(struct pindma_mr *mr);
 	/* The device does not access it any more, or never did. */
 	void (*put)(struct pindma_mr *mr);
@@ -239,9 +246,10 @@ int pindma_queue_admin(struct pindma_dev *pd, struct pindma_sqe *sqe);
 
 /* pindma_mr.c */
 struct pindma_mr *pindma_mr_alloc(struct pindma_dev *pd, u32 domain,
-				  const struct pindma_mr_ops *ops, u32 flags,
-				  u64 addr, u64 len);
+				  const struct pindma_mr_ops *ops, u32 pin_mode,
+				  u32 flags, u64 addr, u64 len);
 int pindma_mr_enter(struct pindma_mr *mr);
+void pindma_mr_free(struct pindma_mr *mr);
 struct pindma_mr *pindma_mr_create(struct pindma_dev *pd, u32 domain,
 				   const struct pindma_reg_mr *arg);
 void pindma_mr_destroy(struct pindma_mr *mr);

@@ -2,9 +2,9 @@
 /*
  * Memory regions: memory that the device may access.
  *
- * On the way in: check, get hold of the memory, register. On the way out, in
+ * On the way in: check, get hold of the memory, map, register. On the way out, in
  * mirror order: deregister (from here on the device does not access the memory),
- * put it back. What there is to get and to put differs by kind of mr:
+ * unmap, put it back. What there is to get and to put differs by kind of mr:
  *
  *	pindma_pin.c	pages of a process, pinned
  *	pindma_demand.c	pages of a process, as it has them
@@ -135,13 +135,23 @@ static const struct pindma_mr_ops *pindma_mr_kind(struct pindma_dev *pd,
 	}
 }
 
-/* An mr that is not known to anybody yet; kfree() it, or let it enter. */
+/* It is not known to the device, or not any more. */
+void pindma_mr_free(struct pindma_mr *mr)
+{
+	if (mr->ops->drop)
+		mr->ops->drop(mr);
+	pindma_mr_put_key(mr);
+	kfree(mr);
+}
+
+/* An mr that holds its memory, and is not known to anybody yet */
 struct pindma_mr *pindma_mr_alloc(struct pindma_dev *pd, u32 domain,
-				  const struct pindma_mr_ops *ops, u32 flags,
-				  u64 addr, u64 len)
+				  const struct pindma_mr_ops *ops, u32 pin_mode,
+				  u32 flags, u64 addr, u64 len)
 {
 	struct pindma_mr *mr;
 	u64 end;
+	int ret;
 
 	if (flags & ~ops->flags)
 		return ERR_PTR(pindma_refuse(pd, "REG_MR: flags 0x%x are not all known, or not for this pin_mode",
@@ -158,24 +168,35 @@ struct pindma_mr *pindma_mr_alloc(struct pindma_dev *pd, u32 domain,
 	mr->ops = ops;
 	mr->pd = pd;
 	mr->domain = domain;
+	mr->pin_mode = pin_mode;
 	mr->flags = flags;
 	mr->dir = flags & PINDMA_MR_READONLY ? DMA_TO_DEVICE : DMA_BIDIRECTIONAL;
 	mr->addr = addr;
 	mr->len = len;
 	mr->npages = (PAGE_ALIGN(end) - (addr & PAGE_MASK)) >> PAGE_SHIFT;
+	ret = pindma_mr_get_key(mr);
+	if (ret)
+		goto err_free;
+	if (mr->ops->hold)
+		ret = mr->ops->hold(mr);
+	if (ret)
+		goto err_key;
 	return mr;
+
+err_key:
+	pindma_mr_put_key(mr);
+err_free:
+	kfree(mr);
+	return ERR_PTR(ret);
 }
 
-/* The device gets to know it. If it does not, the mr is freed. */
+/* The device gets to know it. If it does not, the mr is freed. With gone_sem. */
 int pindma_mr_enter(struct pindma_mr *mr)
 {
-	int ret = pindma_mr_get_key(mr);
+	int ret = mr->ops->get(mr);
 
 	if (ret)
 		goto err_free;
-	ret = mr->ops->get(mr);
-	if (ret)
-		goto err_key;
 	ret = pindma_mr_register(mr);
 	if (ret)
 		goto err_put;
@@ -185,32 +206,23 @@ int pindma_mr_enter(struct pindma_mr *mr)
 
 err_put:
 	mr->ops->put(mr);
-err_key:
-	pindma_mr_put_key(mr);
 err_free:
-	kfree(mr);
+	pindma_mr_free(mr);
 	return ret;
 }
 
-/* The caller holds gone_sem. */
 struct pindma_mr *pindma_mr_create(struct pindma_dev *pd, u32 domain,
 				   const struct pindma_reg_mr *arg)
 {
 	const struct pindma_mr_ops *ops = pindma_mr_kind(pd, arg->pin_mode);
-	struct pindma_mr *mr;
-	int ret;
 
 	if (IS_ERR(ops))
 		return ERR_CAST(ops);
 	if (arg->mr)
 		return ERR_PTR(pindma_refuse(pd, "REG_MR: mr 0x%x must be 0",
 					     arg->mr));
-	mr = pindma_mr_alloc(pd, domain, ops, arg->flags, arg->addr, arg->len);
-	if (IS_ERR(mr))
-		return mr;
-	mr->pin_mode = arg->pin_mode;
-	ret = pindma_mr_enter(mr);
-	return ret ? ERR_PTR(ret) : mr;
+	return pindma_mr_alloc(pd, domain, ops, arg->pin_mode, arg->flags,
+			       arg->addr, arg->len);
 }
 
 void pindma_mr_destroy(struct pindma_mr *mr)
@@ -223,8 +235,7 @@ void pindma_mr_destroy(struct pindma_mr *mr)
 	atomic_long_sub(mr->npages, &mr->pd->num_pages);
 	atomic_dec(&mr->pd->num_mrs);
 	mr->ops->put(mr);
-	pindma_mr_put_key(mr);
-	kfree(mr);
+	pindma_mr_free(mr);
 }
 
 void pindma_page_info(struct page *page, struct pindma_page *info)

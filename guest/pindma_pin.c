@@ -181,9 +181,9 @@ struct pindma_pinned *pindma_pinned_get(struct pindma_mr *mr)
 	return p;
 }
 
-static int pindma_pin_map(struct pindma_pin *pin)
+static int pindma_pin_map(struct pindma_mr *mr)
 {
-	struct pindma_mr *mr = &pin->mr;
+	struct pindma_pin *pin = to_pin(mr);
 	int ret;
 
 	/* Whole pages; where the mr begins in the first one the device knows. */
@@ -203,32 +203,25 @@ static int pindma_pin_map(struct pindma_pin *pin)
 	return 0;
 }
 
-static void pindma_pin_unmap(struct pindma_pin *pin)
+static void pindma_pin_unmap(struct pindma_mr *mr)
 {
-	dma_unmap_sgtable(&pin->mr.pd->pdev->dev, &pin->sgt, pin->mr.dir, 0);
+	struct pindma_pin *pin = to_pin(mr);
+
+	dma_unmap_sgtable(&mr->pd->pdev->dev, &pin->sgt, mr->dir, 0);
 	sg_free_table(&pin->sgt);
 }
 
-static int pindma_pin_get(struct pindma_mr *mr)
+static int pindma_pin_hold(struct pindma_mr *mr)
 {
 	struct pindma_pin *pin = to_pin(mr);
-	int ret;
 
 	pin->pinned = pindma_pinned_create(mr);
-	if (IS_ERR(pin->pinned))
-		return PTR_ERR(pin->pinned);
-	ret = pindma_pin_map(pin);
-	if (ret)
-		pindma_pinned_put(pin->pinned);
-	return ret;
+	return PTR_ERR_OR_ZERO(pin->pinned);
 }
 
-static void pindma_pin_put(struct pindma_mr *mr)
+static void pindma_pin_drop(struct pindma_mr *mr)
 {
-	struct pindma_pin *pin = to_pin(mr);
-
-	pindma_pin_unmap(pin);
-	pindma_pinned_put(pin->pinned);
+	pindma_pinned_put(to_pin(mr)->pinned);
 }
 
 static void pindma_pin_page_info(struct pindma_mr *mr, unsigned long n,
@@ -240,7 +233,9 @@ static void pindma_pin_page_info(struct pindma_mr *mr, unsigned long n,
 const struct pindma_mr_ops pindma_pin_ops = {
 	.size		= sizeof(struct pindma_pin),
 	.flags		= PINDMA_MR_FAST | PINDMA_MR_READONLY | PINDMA_MR_NODIRTY,
-	.get		= pindma_pin_get,
-	.put		= pindma_pin_put,
+	.hold		= pindma_pin_hold,
+	.drop		= pindma_pin_drop,
+	.get		= pindma_pin_map,
+	.put		= pindma_pin_unmap,
 	.page_info	= pindma_pin_page_info,
 };

@@ -18,6 +18,8 @@
 
 #include "pindma_drv.h"
 
+#define PINDMA_PAGES_BATCH	16	/* of PINDMA_IOC_PAGES, on the stack */
+
 /*
  * Say which value of a system call is wrong: EINVAL alone leaves whoever writes a
  * program guessing. Users are not trusted: the log must not grow with what they do.
@@ -36,6 +38,23 @@ int pindma_refuse(struct pindma_dev *pd, const char *fmt, ...)
 		task_pid_nr(current), &vaf);
 	va_end(args);
 	return -EINVAL;
+}
+
+/* From here to pindma_leave() the device does not go, and no user memory is touched. */
+static int pindma_enter(struct pindma_ctx *ctx)
+{
+	int ret;
+
+	down_read(&ctx->pd->gone_sem);
+	ret = pindma_dev_status(ctx->pd);
+	if (ret)
+		up_read(&ctx->pd->gone_sem);
+	return ret;
+}
+
+static void pindma_leave(struct pindma_ctx *ctx)
+{
+	up_read(&ctx->pd->gone_sem);
 }
 
 static int pindma_ioctl_info(struct pindma_ctx *ctx, void *arg)
@@ -86,9 +105,24 @@ static int pindma_ctx_add_mr(struct pindma_ctx *ctx, struct pindma_mr *mr,
 static int pindma_ioctl_reg_mr(struct pindma_ctx *ctx, void *arg)
 {
 	struct pindma_reg_mr *reg = arg;
+	struct pindma_mr *mr;
+	int ret = pindma_dev_status(ctx->pd);
 
-	return pindma_ctx_add_mr(ctx, pindma_mr_create(ctx->pd, ctx->domain, reg),
-				 &reg->mr);
+	if (ret)
+		return ret;
+	mr = pindma_mr_create(ctx->pd, ctx->domain, reg);
+	if (IS_ERR(mr))
+		return PTR_ERR(mr);
+	ret = pindma_enter(ctx);
+	if (ret) {
+		pindma_mr_free(mr);
+		return ret;
+	}
+	ret = pindma_mr_enter(mr);
+	if (!ret)
+		ret = pindma_ctx_add_mr(ctx, mr, &reg->mr);
+	pindma_leave(ctx);
+	return ret;
 }
 
 static int pindma_ioctl_import_dmabuf(struct pindma_ctx *ctx, void *arg)
@@ -164,19 +198,23 @@ static int pindma_ioctl_post(struct pindma_ctx *ctx, void *arg)
 				     post->channel, PINDMA_CHANNELS,
 				     post->reserved);
 	mutex_lock(&ctx->post_lock);
-	while (n < post->nr) {
+	do {
 		nr = min_t(u32, post->nr - n, PINDMA_BATCH);
 		ret = -EFAULT;
 		if (copy_from_user(ctx->ops, &ops[n], nr * sizeof(*ops)))
 			break;
+		ret = pindma_enter(ctx);
+		if (ret)
+			break;
 		/* A chain that does not end in this batch begins the next. */
 		ret = pindma_queue_post(q, ctx, ctx->ops, nr);
+		pindma_leave(ctx);
 		if (ret == -EINVAL && !n)
 			pindma_queue_refuse(q, ctx->ops, nr);
 		if (ret <= 0)
 			break;
 		n += ret;
-	}
+	} while (n < post->nr);
 	mutex_unlock(&ctx->post_lock);
 	post->nr = n;
 	return n ? 0 : ret;
@@ -219,7 +257,7 @@ static int pindma_ioctl_reap(struct pindma_ctx *ctx, void *arg)
 	reap->nr = n;
 	if (n)
 		return 0;
-	/* What there is can still be had from a device that is dead. */
+	/* What there is can still be had from a device that is dead: no enter. */
 	return ret ?: pindma_dev_status(ctx->pd);
 }
 
@@ -243,43 +281,59 @@ static int pindma_ioctl_eventfd(struct pindma_ctx *ctx, void *arg)
 	return 0;
 }
 
+/* Facts about nr pages from first on; returns how many there are. */
+static int pindma_get_pages(struct pindma_ctx *ctx, u32 key, u32 first, u32 nr,
+			    struct pindma_page *info)
+{
+	struct pindma_mr *mr;
+	int ret, n = 0;
+
+	ret = pindma_enter(ctx);
+	if (ret)
+		return ret;
+	mutex_lock(&ctx->mr_lock);
+	mr = xa_load(&ctx->mrs, key);
+	if (!mr)
+		ret = -ENOENT;
+	else if (!mr->ops->page_info)
+		ret = -EOPNOTSUPP;
+	else
+		for (; n < nr && (u64)first + n < mr->npages; n++)
+			mr->ops->page_info(mr, first + n, &info[n]);
+	mutex_unlock(&ctx->mr_lock);
+	pindma_leave(ctx);
+	return ret ?: n;
+}
+
 static int pindma_ioctl_pages(struct pindma_ctx *ctx, void *arg)
 {
 	struct pindma_pages *pages = arg;
 	struct pindma_page __user *to = u64_to_user_ptr(pages->pages);
-	struct pindma_page info;
-	struct pindma_mr *mr;
-	u32 n = 0;
-	int ret = 0;
+	struct pindma_page info[PINDMA_PAGES_BATCH];
+	u32 n = 0, nr;
+	int ret;
 
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
-	mutex_lock(&ctx->mr_lock);
-	mr = xa_load(&ctx->mrs, pages->mr);
-	if (!mr)
-		ret = -ENOENT;
-	else if (pages->first >= mr->npages)
-		ret = pindma_refuse(ctx->pd, "PAGES: first %u is beyond the %lu pages of mr 0x%x",
-				    pages->first, mr->npages, pages->mr);
-	else if (!mr->ops->page_info)
-		ret = -EOPNOTSUPP;
-	while (!ret && n < pages->nr && pages->first + n < mr->npages) {
-		if (fatal_signal_pending(current)) {
-			ret = -EINTR;
-			break;
-		}
-		memset(&info, 0, sizeof(info));
-		mr->ops->page_info(mr, pages->first + n, &info);
-		if (copy_to_user(&to[n], &info, sizeof(info))) {
-			ret = -EFAULT;
-			break;
-		}
-		n++;
+	do {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		memset(info, 0, sizeof(info));
+		nr = min_t(u32, pages->nr - n, PINDMA_PAGES_BATCH);
+		ret = pindma_get_pages(ctx, pages->mr, pages->first + n, nr,
+				       info);
+		if (ret < 0)
+			return ret;
+		if (!n && !ret && nr)
+			return pindma_refuse(ctx->pd, "PAGES: first %u is beyond the pages of mr 0x%x",
+					     pages->first, pages->mr);
+		if (copy_to_user(&to[n], info, ret * sizeof(*info)))
+			return -EFAULT;
+		n += ret;
 		cond_resched();
-	}
-	mutex_unlock(&ctx->mr_lock);
+	} while (ret == PINDMA_PAGES_BATCH && n < pages->nr);
 	pages->nr = n;
-	return ret;
+	return 0;
 }
 
 /* Copy an entry that the device may be overwriting. False: it is gone. */
@@ -304,10 +358,16 @@ static int pindma_ioctl_journal(struct pindma_ctx *ctx, void *arg)
 	struct pindma_dev *pd = ctx->pd;
 	u64 seq, oldest = 1;
 	u32 n = 0;
+	bool got;
+	int ret;
 
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
+	ret = pindma_enter(ctx);
+	if (ret)
+		return ret;
 	j->newest = pindma_dev_read64(pd, PINDMA_REG_JOURNAL_SEQ);
+	pindma_leave(ctx);
 	if (j->newest > pd->journal_entries)
 		oldest = j->newest - pd->journal_entries + 1;
 	seq = max(j->first, oldest);
@@ -315,7 +375,12 @@ static int pindma_ioctl_journal(struct pindma_ctx *ctx, void *arg)
 	for (; n < j->nr && seq <= j->newest; seq++) {
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		if (!pindma_journal_get(pd, seq, &entry)) {
+		ret = pindma_enter(ctx);
+		if (ret)
+			return ret;
+		got = pindma_journal_get(pd, seq, &entry);
+		pindma_leave(ctx);
+		if (!got) {
 			/* Overwritten meanwhile, and so is all before it. */
 			n = 0;
 			j->first = seq + 1;
@@ -382,16 +447,17 @@ static int pindma_ioctl_destroy_queue(struct pindma_ctx *ctx, void *arg)
 static const struct pindma_ioctl {
 	unsigned int cmd;
 	int (*fn)(struct pindma_ctx *ctx, void *arg);
+	bool enters;	/* by itself, as it touches memory of the user */
 } pindma_ioctls[] = {
 	/* In the order of their numbers */
 	{ PINDMA_IOC_INFO, pindma_ioctl_info },
-	{ PINDMA_IOC_REG_MR, pindma_ioctl_reg_mr },
+	{ PINDMA_IOC_REG_MR, pindma_ioctl_reg_mr, true },
 	{ PINDMA_IOC_DEREG_MR, pindma_ioctl_dereg_mr },
-	{ PINDMA_IOC_POST, pindma_ioctl_post },
-	{ PINDMA_IOC_REAP, pindma_ioctl_reap },
+	{ PINDMA_IOC_POST, pindma_ioctl_post, true },
+	{ PINDMA_IOC_REAP, pindma_ioctl_reap, true },
 	{ PINDMA_IOC_EVENTFD, pindma_ioctl_eventfd },
-	{ PINDMA_IOC_PAGES, pindma_ioctl_pages },
-	{ PINDMA_IOC_JOURNAL, pindma_ioctl_journal },
+	{ PINDMA_IOC_PAGES, pindma_ioctl_pages, true },
+	{ PINDMA_IOC_JOURNAL, pindma_ioctl_journal, true },
 	{ PINDMA_IOC_MARK, pindma_ioctl_mark },
 	{ PINDMA_IOC_FAULT, pindma_ioctl_fault },
 	{ PINDMA_IOC_CREATE_QUEUE, pindma_ioctl_create_queue },
@@ -454,11 +520,14 @@ static long pindma_ioctl(struct file *file, unsigned int cmd,
 	if (_IOC_DIR(cmd) & _IOC_READ && copy_to_user(user, &arg, known))
 		return -EFAULT;
 
-	down_read(&ctx->pd->gone_sem);
-	ret = pindma_dev_status(ctx->pd);
-	if (!ret || ioctl->fn == pindma_ioctl_reap)
-		ret = ioctl->fn(ctx, &arg);
-	up_read(&ctx->pd->gone_sem);
+	if (!ioctl->enters) {
+		ret = pindma_enter(ctx);
+		if (ret)
+			return ret;
+	}
+	ret = ioctl->fn(ctx, &arg);
+	if (!ioctl->enters)
+		pindma_leave(ctx);
 	if (!ret && _IOC_DIR(cmd) & _IOC_READ && copy_to_user(user, &arg, known))
 		ret = -EFAULT;
 	return ret;

@@ -1,13 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The hardware goes away, or is held up, while it writes. To see it red: leave
- * out the reset in pindma_remove(), or the test of bus mastering in
- * pindma-dma.c; or leave a device that failed alone in pindma_restart() (heal).
+ * out the resets in pindma_remove(), or the test of bus mastering in
+ * pindma-dma.c; or leave a device that failed alone in pindma_restart() (heal);
+ * leave out pindma_dev_halt() in pindma_remove() (unbind_command); let the ioctls
+ * not be those that enter by themselves (unbind_fault).
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "device.h"
@@ -185,6 +193,213 @@ static void heal(struct test *t)
 	test_kept(t);
 }
 
+/* ------------------------------------------------------ somebody is in the way */
+
+#define REMOVAL_MS	5000	/* of a busy host; half of what a command may take */
+
+static char unbind_name[256];
+static volatile bool unbound;
+
+static void *unbind_main(void *arg)
+{
+	unbind_device(arg, unbind_name);
+	unbound = true;
+	return NULL;
+}
+
+static pthread_t start_unbind(struct test *t)
+{
+	pthread_t thread;
+
+	unbound = false;
+	CHECK(t, !pthread_create(&thread, NULL, unbind_main, t));
+	return thread;
+}
+
+static bool unbound_in_time(void)
+{
+	unsigned int ms = REMOVAL_MS;
+
+	while (!unbound && --ms)
+		usleep(1000);
+	return unbound;
+}
+
+static int dereg_result;
+
+static void *dereg_main(void *arg)
+{
+	struct test *t = arg;
+
+	dereg_result = pindma_dereg_mr(t->dev, t->mr);
+	return NULL;
+}
+
+/* A command is on its way that the device will not answer any more. */
+static void unbind_command(struct test *t)
+{
+	long pinned = kernel_pinned_pages();
+	pthread_t dereg, thread;
+	bool in_time;
+
+	test_alloc(t);
+	test_open(t);
+	test_reg_mr(t);
+	find_device(t, unbind_name);
+	test_fault(t, (struct pindma_fault){
+		.kind = PINDMA_FAULT_HANG, .count = 1,
+		.queues = BIT(PINDMA_QUEUE_ADMIN) });
+	CHECK(t, !pthread_create(&dereg, NULL, dereg_main, t));
+	while (!test_info(t).fault_hits)
+		usleep(1000);
+	thread = start_unbind(t);
+	in_time = unbound_in_time();
+	pthread_join(thread, NULL);
+	pthread_join(dereg, NULL);
+	pindma_close(t->dev);
+	t->dev = NULL;
+	bind_device(t, unbind_name);
+	test_open(t);
+	t->mr = 0;
+	CHECK(t, !dereg_result);
+	CHECK(t, kernel_pinned_pages() == pinned);
+	CHECK(t, in_time);
+	test_kept(t);
+}
+
+/* System calls that touch memory of the user, which @at is */
+static int post_at(struct test *t, void *at)
+{
+	return pindma_post(t->dev, at, 1);
+}
+
+static int reap_at(struct test *t, void *at)
+{
+	return pindma_reap(t->dev, at, 1);
+}
+
+static int pages_at(struct test *t, void *at)
+{
+	return pindma_get_pages(t->dev, t->mr, 0, at, 1);
+}
+
+static int journal_at(struct test *t, void *at)
+{
+	uint64_t first = 0;
+
+	return pindma_read_journal(t->dev, &first, at, 1, NULL);
+}
+
+/* FAST: the slow variants do not wait for userfaultfd, but fail. */
+static int reg_at(struct test *t, void *at)
+{
+	uint32_t mr;
+
+	return pindma_reg_mr(t->dev, at, 8, PINDMA_PIN_PIN, PINDMA_MR_FAST,
+			     &mr);
+}
+
+/* What each returns once it can go on, and there is no device any more */
+static const struct stalled {
+	const char *name;
+	int (*fn)(struct test *t, void *at);
+	int ret;
+} stalled[] = {
+	{ "POST", post_at, -ENODEV },
+	{ "REAP", reap_at, 1 },
+	{ "PAGES", pages_at, 1 },
+	{ "JOURNAL", journal_at, 1 },
+	{ "REG_MR", reg_at, -ENODEV },
+};
+
+struct call {
+	struct test *t;
+	const struct stalled *s;
+	void *at;
+	int ret;
+};
+
+static void *call_main(void *arg)
+{
+	struct call *call = arg;
+
+	call->ret = call->s->fn(call->t, call->at);
+	return NULL;
+}
+
+/* Memory whose first access waits until somebody says what is there */
+static int watch(struct test *t, void *at)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = {
+		.range = { .start = (uintptr_t)at, .len = PAGE_SIZE },
+		.mode = UFFDIO_REGISTER_MODE_MISSING };
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		test_skip(t, "userfaultfd: %s", strerror(errno));
+	CHECK(t, !ioctl(fd, UFFDIO_API, &api));
+	CHECK(t, !ioctl(fd, UFFDIO_REGISTER, &reg));
+	return fd;
+}
+
+static void unbind_stalled(struct test *t, const struct stalled *s)
+{
+	struct pindma_op nop = { .opcode = PINDMA_OP_NOP };
+	struct pollfd pfd = { .events = POLLIN }, done = { .events = POLLIN };
+	struct uffdio_zeropage zero = { .range.len = PAGE_SIZE };
+	pthread_t thread, caller;
+	struct call call = { .t = t, .s = s };
+	bool in_time, stalls;
+
+	test_open(t);
+	test_reg_mr(t);
+	/* For REAP */
+	CHECK(t, pindma_post(t->dev, &nop, 1) == 1);
+	done.fd = pindma_fd(t->dev);
+	CHECK(t, poll(&done, 1, 10000) == 1);
+	call.at = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(t, call.at != MAP_FAILED);
+	pfd.fd = watch(t, call.at);
+	CHECK(t, !pthread_create(&caller, NULL, call_main, &call));
+	stalls = poll(&pfd, 1, 10000) == 1;
+	thread = start_unbind(t);
+	in_time = unbound_in_time();
+	zero.range.start = (uintptr_t)call.at;
+	CHECK(t, !ioctl(pfd.fd, UFFDIO_ZEROPAGE, &zero));
+	pthread_join(caller, NULL);
+	pthread_join(thread, NULL);
+	close(pfd.fd);
+	munmap(call.at, PAGE_SIZE);
+	pindma_close(t->dev);
+	t->dev = NULL;
+	bind_device(t, unbind_name);
+	if (!stalls)
+		test_lost(t, "%s does not wait for memory of the user", s->name);
+	if (!in_time)
+		test_lost(t, "the driver cannot be unbound as long as %s waits for memory of the user",
+			  s->name);
+	if (call.ret != s->ret)
+		test_lost(t, "%s returns %d, not %d", s->name, call.ret, s->ret);
+}
+
+/* A user who does not say what is in his memory stalls himself, and nobody else. */
+static void unbind_fault(struct test *t)
+{
+	long pinned = kernel_pinned_pages();
+	unsigned int i;
+
+	test_alloc(t);
+	find_device(t, unbind_name);
+	for (i = 0; i < ARRAY_SIZE(stalled); i++)
+		unbind_stalled(t, &stalled[i]);
+	t->mr = 0;
+	test_open(t);
+	CHECK(t, kernel_pinned_pages() == pinned);
+	test_kept(t);
+}
+
 const struct scenario driver_removal_scenarios[] = {
 	{
 		.name = "driver.bus_master",
@@ -204,6 +419,14 @@ const struct scenario driver_removal_scenarios[] = {
 		.name = "driver.unbind",
 		.promise = "unbinding the driver under a hammer stops the device before the pages are unpinned",
 		.run = unbind,
+	}, {
+		.name = "driver.unbind_command",
+		.promise = "the driver can be unbound at once while a command waits for an answer that does not come",
+		.run = unbind_command,
+	}, {
+		.name = "driver.unbind_fault",
+		.promise = "the driver can be unbound while system calls wait for memory of their users",
+		.run = unbind_fault,
 	},
 	{ }
 };
