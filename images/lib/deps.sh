@@ -7,6 +7,7 @@
 DEPS_RUN=(
     gcc                 # QEMU, the modules, the tests
     libc6-dev           # headers and libc.a for them
+    gcc-multilib        # driver.user32: a 32-bit program, and the library like it
     make                # kbuild and the tests' Makefiles
     dpkg-dev            # dpkg-source: QEMU's source package with Debian's patches; brings patch and xz
     ninja-build         # QEMU's build

@@ -7,13 +7,13 @@
 runner_build() {
     nice make -j"$(nproc)" -C "$ROOT/tests" O="$CACHE/tmp/runner"
     mkdir -p "$CACHE/tmp/runner.done"
-    cp "$CACHE/tmp/runner/pindma-test" "$CACHE/tmp/runner.done/"
+    cp "$CACHE/tmp/runner/pindma-test" "$CACHE/tmp/runner/pindma-user32" "$CACHE/tmp/runner.done/"
     in_place "$CACHE/tmp/runner.done" "$1"
 }
 
 # runner_provision: RUNNER, the static test runner. Runs on the host, too, for --list.
 runner_provision() {
-    RUNNER_KEY=$(hash_of guest/userlib guest/uapi qemu/include tests/scenarios tests/lib tests/driver tests/expectations tests/Makefile)
+    RUNNER_KEY=$(hash_of guest/userlib guest/uapi qemu/include tests/scenarios tests/lib tests/driver tests/user32 tests/expectations tests/Makefile)
     RUNNER=$CACHE/runner/$RUNNER_KEY/pindma-test
     [ -x "$RUNNER" ] || step runner "Building the test runner" runner_build "${RUNNER%/*}"
 }
@@ -82,6 +82,7 @@ image_build() {
     done
     ln -s bin "$root/sbin"
     install -m 755 "$RUNNER" "$root/bin/pindma-test"
+    install -m 755 "${RUNNER%/*}/pindma-user32" "$root/bin/pindma-user32"
 
     dir=$root/lib/modules/$KERNEL_RELEASE
     mkdir -p "$dir/kernel" "$dir/extra"

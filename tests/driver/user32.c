@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A 32-bit program: tests/user32/main.c. To see it red: leave compat_ioctl out of
+ * pindma_fops.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "test.h"
+
+#define PROGRAM		"/bin/pindma-user32"
+#define NO_SUCH_FORMAT	77
+
+static void user32(struct test *t)
+{
+	char said[512];
+	ssize_t n, len = 0;
+	int out[2], status;
+	pid_t pid;
+
+	CHECK(t, !pipe(out));
+	pid = fork();
+	CHECK(t, pid >= 0);
+	if (!pid) {
+		dup2(out[1], STDOUT_FILENO);
+		execl(PROGRAM, PROGRAM, (char *)NULL);
+		_exit(errno == ENOEXEC ? NO_SUCH_FORMAT : 126);
+	}
+	close(out[1]);
+	while (len < (ssize_t)sizeof(said) - 1 &&
+	       (n = read(out[0], said + len, sizeof(said) - 1 - len)) > 0)
+		len += n;
+	said[len] = '\0';
+	said[strcspn(said, "\n")] = '\0';
+	CHECK(t, waitpid(pid, &status, 0) == pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == NO_SUCH_FORMAT)
+		test_skip(t, "the kernel has no CONFIG_IA32_EMULATION");
+	if (status)
+		test_lost(t, "status 0x%x: %s", status, said);
+	test_kept(t);
+}
+
+const struct scenario driver_user32_scenarios[] = {
+	{
+		.name = "driver.user32",
+		.promise = "a 32-bit program on a 64-bit kernel can do what others can: <linux/pindma.h>",
+		.run = user32,
+	},
+	{ }
+};
