@@ -10,11 +10,12 @@
  *			stays with the old page
  *	no_memory	answer with success where pindma_demand_work() refuses:
  *			the op waits for ever
- *	dirty		leave out set_page_dirty()
+ *	dirty		not known: it stays green without set_page_dirty(), perhaps as
+ *			the write fault that gets the page has dirtied it already
  *	reset		leave out pindma_demand_lost(): the op waits for ever
- *	busy_end, busy_dereg, busy_unbind
- *			put() before the device has let go, as in
- *			tests/mutants/unpin-before-drain.patch
+ *	busy_dereg	put() before the device has let go, as in
+ *			tests/mutants/unpin-before-drain.patch; busy_end and
+ *			busy_unbind do not notice
  */
 #include <errno.h>
 #include <signal.h>

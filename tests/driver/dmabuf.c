@@ -4,7 +4,8 @@
  * looks at the same memory by its own mapping. Kernels before 6.12 do not have it.
  *
  * To see a case red, in guest/pindma_dmabuf.c: set sgt_first to 0 (import); leave
- * out get_dma_buf() (closing), or the comparison with the size (refused).
+ * out get_dma_buf() (closing: the kernel panics), or the comparison with the size
+ * (refused).
  */
 #include <errno.h>
 #include <fcntl.h>
