@@ -7,7 +7,8 @@
 DEPS_RUN=(
     gcc                 # QEMU, the modules, the tests
     libc6-dev           # headers and libc.a for them
-    gcc-multilib        # driver.user32: a 32-bit program, and the library like it
+    libc6-dev-i386      # driver.user32: a 32-bit program, and the library like it. Not gcc-multilib, which throws
+    'lib32gcc-14-dev|lib32gcc-12-dev' # cross compilers off the machine
     make                # kbuild and the tests' Makefiles
     dpkg-dev            # dpkg-source: QEMU's source package with Debian's patches; brings patch and xz
     ninja-build         # QEMU's build
