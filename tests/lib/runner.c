@@ -211,9 +211,7 @@ static void plan_case(const struct scenario *sc, enum mem mem, enum pin pin)
 /* The ways to pin that the scenario has of those that can be had. */
 static unsigned int pins_of(const struct scenario *sc)
 {
-	unsigned int pins = sc->pins & opt.pins;
-
-	return pins ? pins : BIT(PIN_NONE) & opt.pins;
+	return (sc->pins ? sc->pins : BIT(PIN_NONE)) & opt.pins;
 }
 
 static void make_plan(void)
