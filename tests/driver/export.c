@@ -280,6 +280,7 @@ static bool wait_for_second(bool there)
 static void devices(struct test *t)
 {
 	bool goes_on, held, unplugged, stopped, unpinned;
+	unsigned int tries;
 	long before = kernel_pinned_pages();
 	struct pindma *other;
 	char name[256];
@@ -314,7 +315,10 @@ static void devices(struct test *t)
 	held = held && kernel_pinned_pages() == before + NR_PAGES;
 	ask_host(t, "unplug second");
 	unplugged = wait_for_second(false);
-	stopped = !stamps_go_on(t, 50);
+	/* The name goes before the device stops. */
+	for (tries = 0; tries < 100 && stamps_go_on(t, 50); tries++)
+		usleep(10000);
+	stopped = tries < 100;
 	wait_for_unpin(t, before);
 	unpinned = kernel_pinned_pages() == before;
 	pindma_close(other);
