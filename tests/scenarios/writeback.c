@@ -20,6 +20,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -258,7 +259,17 @@ static int read_direct(struct test *t)
 	return n == sizeof(data) ? 0 : errno;
 }
 
-static void fsync_hammer(struct test *t)
+static int flush_file(struct test *t)
+{
+	return fsync(t->fd);
+}
+
+static int flush_mapping(struct test *t)
+{
+	return msync(t->buf, t->len, MS_SYNC);
+}
+
+static void hammer_and(struct test *t, int (*flush)(struct test *))
 {
 	static uint8_t copy[NR_PAGES * PAGE_SIZE];
 	bool checksums = t->mem_type == MEM_BTRFS;
@@ -267,11 +278,11 @@ static void fsync_hammer(struct test *t)
 
 	setup(t);
 	hammer = test_start_hammer(t, 0);
-	test_step(t, "hammer, fsyncs");
+	test_step(t, "hammer, flushes");
 	for (i = 0; i < rounds && bad < ENOUGH_BAD; i++) {
 		test_cpu_write(t);
-		if (fsync(t->fd))
-			test_lost(t, "fsync %u: %s", i, strerror(errno));
+		if (flush(t))
+			test_lost(t, "flush %u: %s", i, strerror(errno));
 		if (checksums && read_direct(t))
 			bad++;
 	}
@@ -279,7 +290,7 @@ static void fsync_hammer(struct test *t)
 	memcpy(copy, t->mem, sizeof(copy));
 	test_dereg_mr(t);
 	if (bad)
-		test_lost(t, "after %u of %u fsyncs that returned 0 the file could not be read from disk",
+		test_lost(t, "after %u of %u flushes that returned 0 the file could not be read from disk",
 			  bad, i);
 	if (test_fsync(t))
 		test_lost(t, "fsync() after the end of the hammer failed");
@@ -299,13 +310,74 @@ static void fsync_hammer(struct test *t)
 	test_kept(t);
 }
 
-static void reflink(struct test *t)
+static void fsync_hammer(struct test *t)
 {
-	uint64_t tokens[NR_PAGES], val;
-	unsigned int page;
-	int clone;
+	hammer_and(t, flush_file);
+}
+
+static void msync_hammer(struct test *t)
+{
+	hammer_and(t, flush_mapping);
+}
+
+/* Writes and fsyncs of another thread, as often as it can, until stopped. */
+struct flusher {
+	struct test *t;
+	pthread_t thread;
+	volatile bool stop;
+	unsigned int rounds;
+	int err;
+};
+
+static void *flusher_main(void *arg)
+{
+	struct flusher *f = arg;
+
+	for (; !f->stop && !f->err; f->rounds++) {
+		f->t->mem[f->rounds % NR_PAGES * PAGE_SIZE]++;
+		if (fsync(f->t->fd))
+			f->err = errno;
+	}
+	return NULL;
+}
+
+/*
+ * Pages are pinned, written to and unpinned dirty, in any state that writeback can
+ * have them in. Then writeback stops, the device has the last word, and that
+ * must be in the file.
+ */
+static void pin_racing(struct test *t)
+{
+	struct flusher f = { .t = t };
+	uint64_t tokens[NR_PAGES];
+	unsigned int i;
+	int err;
 
 	setup(t);
+	err = pthread_create(&f.thread, NULL, flusher_main, &f);
+	if (err)
+		test_error(t, "no thread: %s", strerror(err));
+	test_step(t, "pins and fsyncs");
+	for (i = 0; i < 60; i++) {
+		device_write(t, tokens);
+		test_dereg_mr(t);
+		test_pin(t);
+	}
+	f.stop = true;
+	pthread_join(f.thread, NULL);
+	if (f.err)
+		test_lost(t, "fsync() while pages are pinned and unpinned: %s",
+			  strerror(f.err));
+	test_note(t, "%u pins, %u fsyncs", i, f.rounds);
+	device_write(t, tokens);
+	test_dereg_mr(t);
+	judge_file(t, tokens);
+}
+
+static int make_clone(struct test *t)
+{
+	int clone;
+
 	unlink("/mnt/clone");
 	clone = open("/mnt/clone", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (clone < 0)
@@ -315,7 +387,17 @@ static void reflink(struct test *t)
 		test_error(t, "FICLONE: %s", strerror(errno));
 	if (fsync(clone))
 		test_error(t, "fsync of the clone: %s", strerror(errno));
-	close(clone);
+	return clone;
+}
+
+static void reflink(struct test *t)
+{
+	uint64_t tokens[NR_PAGES], val;
+	unsigned int page;
+	int clone;
+
+	setup(t);
+	close(make_clone(t));
 	device_write(t, tokens);
 	test_dereg_mr(t);
 	test_fsync(t);
@@ -333,6 +415,50 @@ static void reflink(struct test *t)
 	}
 	close(clone);
 	check_file(t, tokens);
+	test_kept(t);
+}
+
+/* What is in the clone, one word of each page of the mr; 0 or the errno of read(). */
+static int read_clone(int clone, uint64_t *words)
+{
+	unsigned int page;
+
+	for (page = 0; page < NR_PAGES; page++)
+		if (pread(clone, words + page, sizeof(*words),
+			  (FIRST_PAGE + page) * PAGE_SIZE) != sizeof(*words))
+			return errno;
+	return 0;
+}
+
+/* The clone is made while the device writes: whatever it has then, it keeps. */
+static void reflink_hammer(struct test *t)
+{
+	uint64_t before[NR_PAGES], after[NR_PAGES], hammer;
+	unsigned int page;
+	int clone, err;
+
+	setup(t);
+	hammer = test_start_hammer(t, 0);
+	test_cpu_write(t);
+	clone = make_clone(t);
+	err = read_clone(clone, before);
+	close(clone);
+	if (err)
+		test_lost(t, "a new clone cannot be read: %s", strerror(err));
+	test_stop_hammer(t, hammer);
+	test_dereg_mr(t);
+	test_fsync(t);
+	test_remount(t);
+	clone = open("/mnt/clone", O_RDONLY | O_CLOEXEC);
+	err = read_clone(clone, after);
+	close(clone);
+	if (err)
+		test_lost(t, "the clone cannot be read: %s", strerror(err));
+	for (page = 0; page < NR_PAGES; page++)
+		if (before[page] != after[page])
+			test_lost(t, "page %u of the clone had the device's stamp 0x%llx, and has 0x%llx after the original was written to",
+				  page, (unsigned long long)before[page],
+				  (unsigned long long)after[page]);
 	test_kept(t);
 }
 
@@ -473,6 +599,27 @@ const struct scenario writeback_scenarios[] = {
 		.mems = MEMS_DISK, .pins = PINS_FILE,
 		.flags = SCENARIO_SLOW,
 		.run = fsync_hammer,
+	}, {
+		.name = "writeback.msync_hammer",
+		.promise = "the same with msync(MS_SYNC), which POSIX has write a mapping to its file",
+		.mems = BIT(MEM_EXT4) | BIT(MEM_XFS) | BIT(MEM_BTRFS),
+		.pins = BIT(PIN_PIN_FAST),
+		.flags = SCENARIO_SLOW,
+		.run = msync_hammer,
+	}, {
+		.name = "writeback.pin_racing",
+		.promise = "pages may be pinned, written to by a device and unpinned dirty while they are being written back: nothing of it is lost: Documentation/core-api/pin_user_pages.rst, CASE 1",
+		.mems = BIT(MEM_EXT4) | BIT(MEM_XFS) | BIT(MEM_BTRFS),
+		.pins = BIT(PIN_PIN) | BIT(PIN_PIN_FAST),
+		.flags = SCENARIO_SLOW,
+		.run = pin_racing,
+	}, {
+		.name = "writeback.reflink_hammer",
+		.promise = "a clone that is made while a device writes to the original keeps what it had then: ioctl_ficlone(2)",
+		.mems = BIT(MEM_XFS) | BIT(MEM_BTRFS),
+		.pins = BIT(PIN_PIN_FAST),
+		.flags = SCENARIO_SLOW,
+		.run = reflink_hammer,
 	}, {
 		.name = "writeback.reflink",
 		.promise = "a clone does not change when a device writes to the original: ioctl_ficlone(2)",
