@@ -119,6 +119,7 @@ extern const struct scenario writeback_scenarios[];
 extern const struct scenario longterm_scenarios[];
 extern const struct scenario directio_scenarios[];
 extern const struct scenario truncate_scenarios[];
+extern const struct scenario blockdev_scenarios[];
 extern const struct scenario driver_ops_scenarios[];
 extern const struct scenario driver_atomics_scenarios[];
 extern const struct scenario driver_lists_scenarios[];
