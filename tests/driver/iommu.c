@@ -6,10 +6,12 @@
  *
  * To see them red: leave out dma_unmap_sgtable() in pindma_pin.c (the IOMMU lets
  * the writes pass), arm no fault (nothing is stale), or let STALE_ATC use
- * pindma_dma() (then it does not get through).
+ * pindma_dma() (then it does not get through; poisoned, too).
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "device.h"
@@ -169,6 +171,58 @@ static void stale_atc(struct test *t)
 	test_kept(t);
 }
 
+/* Enough memory that ours is given away for something else only when we ask. */
+#define MANY		(16ul << 20)
+#define MOST_MEMORY	(700ul << 20)
+
+static void *take_memory(struct test *t, size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		test_error(t, "mmap: %s", strerror(errno));
+	madvise(p, size, MADV_NOHUGEPAGE);
+	memset(p, 1, size);
+	return p;
+}
+
+/*
+ * Without an IOMMU, and against STALE_ATC with one, only who looks at free pages
+ * can tell. The kernel does when it gives them away again.
+ */
+static void poisoned(struct test *t)
+{
+	struct pindma_completion c;
+	char line[1024];
+	size_t taken;
+	void *many;
+
+	if (!kernel_get("/proc/cmdline", line, sizeof(line)) ||
+	    !strstr(line, "page_poison=1"))
+		test_skip(t, "wants --append page_poison=1");
+	test_tolerate_if_kept(t, "pagealloc: memory corruption");
+	many = take_memory(t, MANY);
+	begin(t);
+	register_anew(t);
+	test_start_hammer(t, 1000);
+	test_fault(t, (struct pindma_fault){
+		.kind = PINDMA_FAULT_STALE_ATC, .queues = 1u << 1, .count = 1,
+		.arg = STAMPS, .delay = LATE });
+	CHECK(t, !pindma_dereg_mr(t->dev, t->mr));
+	CHECK(t, !munmap(t->buf, t->len));
+	t->buf = NULL;
+	munmap(many, MANY);
+	test_collect(t, &c, 1);
+	usleep(LATE / 1000 + 200000);
+	for (taken = 0; taken < MOST_MEMORY; taken += MANY) {
+		take_memory(t, MANY);
+		if (kernel_says(t, "pagealloc: memory corruption", "", 0))
+			test_kept(t);
+	}
+	test_lost(t, "the device has written to pages that were free, and nothing was reported when they were given away");
+}
+
 const struct scenario driver_iommu_scenarios[] = {
 	{
 		.name = "driver.after_stop",
@@ -178,6 +232,11 @@ const struct scenario driver_iommu_scenarios[] = {
 		.name = "driver.stale_atc",
 		.promise = "what a device writes with translations that it should have forgotten passes an IOMMU, and is counted",
 		.run = stale_atc,
+	}, {
+		.name = "driver.poisoned",
+		.promise = "page_poison=1 has the kernel report what a broken device writes to pages that are free: Documentation/admin-guide/kernel-parameters.txt",
+		.fix = "8f424750baaa (5.11): mm, page_poison: remove CONFIG_PAGE_POISONING_NO_SANITY",
+		.run = poisoned,
 	},
 	{ }
 };

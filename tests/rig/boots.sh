@@ -68,6 +68,8 @@ outcome_iommu() {
     grep '^# driver.after_stop: kernel: DMAR: \[DMA Write' "$CACHE/check/results/last/stream.log"
 }
 
+# What a broken device writes to free pages the kernel finds, if it looks for it. To see it red: arm no fault, or -k 5.10.
+outcome_page_poison() { expect 0 "^PASS: 1 ok" rig run -t driver.poisoned --append page_poison=1; }
 # Both QEMUs of a migration write the same journal: an entry that one wrote too much, or that got lost, shows. To see it
 # red: open the second QEMU's files without append=on.
 outcome_migration() {
@@ -115,6 +117,7 @@ boots() {
     check "device: 32 bits, more memory" outcome_unreachable_memory
     check "IOMMU, strict: a device that does not stop" outcome_iommu strict 1
     check "IOMMU, lazy: a device that does not stop" outcome_iommu lazy 0
+    check "page_poison: a device that does not stop" outcome_page_poison
     check "live migration, one journal" outcome_migration
     check "other pinners: vfio, io_uring, soft-RoCE" outcome_pinners
 }

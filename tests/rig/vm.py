@@ -34,7 +34,8 @@ COMPLAINT = re.compile("|".join((
     r"\bUBSAN: ", r"\bOops: ", r"general protection fault", r"possible recursive locking",
     r"possible circular locking", r"inconsistent lock state", r"suspicious RCU usage", r"INFO: task .* blocked for more",
     r"rcu: INFO: .*stall", r"soft lockup", r"hard LOCKUP", r"refcount_t: ", r"list_(add|del) corruption",
-    r"Bad page (state|map)", r"bad: scheduling while atomic", r"sleeping function called from invalid context",
+    r"Bad page (state|map)", r"pagealloc: memory corruption", r"bad: scheduling while atomic",
+    r"sleeping function called from invalid context",
     r"DMA-API: .*(error|leak|overlap|not mapped|freed)", r"kmemleak: \d+ new suspected", r"stack-protector: ",
 )))
 RESULT = re.compile(r"^(ok|not ok) (\d+) ([^ #]+)(?: *# *(.*))?$")
