@@ -34,6 +34,7 @@ static const struct scenario *const tables[] = {
 	reclaim_scenarios, uffd_scenarios, race_scenarios, zones_scenarios,
 	accounting_scenarios, lifetime_scenarios,
 	longterm_scenarios, writeback_scenarios, directio_scenarios,
+	truncate_scenarios, blockdev_scenarios,
 	driver_ops_scenarios,
 	driver_atomics_scenarios, driver_lists_scenarios,
 	driver_order_scenarios, driver_limits_scenarios,
