@@ -13,8 +13,8 @@
  * Who tells the truth: the raw disk, or the file after umount and mount.
  *
  * To see a cell red that is green on all kernels: unpin_dirty without the dirty
- * (tests/mutants/no-dirty.patch), cpu_write with the negation of
- * cpu_write_unnoticed.
+ * (tests/mutants/no-dirty.patch), pin_racing with PINDMA_MR_NODIRTY at its last
+ * pin, cpu_write with the negation of cpu_write_unnoticed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -49,19 +49,25 @@ static void setup(struct test *t)
 		test_error(t, "fsync of what the process wrote failed");
 }
 
-/* The device writes a new value to each page; they are seen in the page cache. */
-static void device_write(struct test *t, uint64_t *tokens)
+static void write_pages(struct test *t, uint64_t *tokens)
 {
 	struct pindma_completion c;
-	struct pindma_page facts;
 	unsigned int page;
 
-	test_step(t, "the device writes");
 	for (page = 0; page < NR_PAGES; page++) {
 		tokens[page] = test_token(t);
 		test_dma_write(t, page * PAGE_SIZE + OFF_TOKEN, tokens[page],
 			       &c);
 	}
+}
+
+/* The device writes a new value to each page; they are seen in the page cache. */
+static void device_write(struct test *t, uint64_t *tokens)
+{
+	struct pindma_page facts;
+
+	test_step(t, "the device writes");
+	write_pages(t, tokens);
 	if (pindma_get_pages(t->dev, t->mr, 0, &facts, 1) != 1)
 		test_error(t, "no facts about page 0 of the mr");
 	test_note(t, "page 0: frame 0x%llx, refcount %d, mapcount %d, %s%s",
@@ -359,7 +365,7 @@ static void pin_racing(struct test *t)
 		test_error(t, "no thread: %s", strerror(err));
 	test_step(t, "pins and fsyncs");
 	for (i = 0; i < 60; i++) {
-		device_write(t, tokens);
+		write_pages(t, tokens);
 		test_dereg_mr(t);
 		test_pin(t);
 	}
@@ -369,6 +375,8 @@ static void pin_racing(struct test *t)
 		test_lost(t, "fsync() while pages are pinned and unpinned: %s",
 			  strerror(f.err));
 	test_note(t, "%u pins, %u fsyncs", i, f.rounds);
+	/* The pin has made the pages dirty, too: now it is up to the unpin. */
+	test_fsync(t);
 	device_write(t, tokens);
 	test_dereg_mr(t);
 	judge_file(t, tokens);
