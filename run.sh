@@ -196,6 +196,7 @@ OPT_BISECT='' OPT_QUICK='' OPT_ROUNDS='' OPT_PROFILE='' OPT_DRY='' OPT_FULL='' O
 # A QEMU to use as it is; the rig's own tests need one without the device.
 OPT_QEMU_BIN=${PINDMA_QEMU_BIN:-}
 OPT_TIME='' OPT_RUNS='' OPT_MINIMIZE='' OPT_INPUT=''
+KEEP_DISKS=
 
 GUEST_OPTIONS=(-k --build --qemu --qemu-src --smp --memory --iommu --device --append -n)
 PINNERS=(vfio uring rxe all)
@@ -310,6 +311,7 @@ cmd_run() {
     parse_kernels
     scenarios_check
     scenarios_pinner
+    scenarios_disks
     [ -z "$OPT_PINNER" ] || arguments+=(--pinner "$OPT_PINNER")
     [ -z "$OPT_ALL" ] || arguments+=(--all)
     for spec in "${OPT_TESTS[@]}"; do arguments+=(-t "$spec"); done

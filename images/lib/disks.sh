@@ -32,17 +32,20 @@ disks_provision() {
 disks_directory() { DISKS=$CACHE/disks/$(hash_of images/lib/disks.sh); }
 
 # disks_attach: to the guests that are started from now on, which know a disk by its serial number. Not with --icount:
-# when a disk answers depends on the host.
+# when a disk answers depends on the host. Cases that end with a power cut want disks that outlive QEMU: tests/rig/host.py
+# copies them. What is written to them is in the host's page cache, which no kill takes away, so that flushes may be left out.
 disks_attach() {
-    local name throttle
+    local name throttle file
     [ -z "$OPT_ICOUNT" ] || return 0
     disks_directory
     for name in ext4 xfs btrfs slow; do
         throttle=
         # Four requests a second, but twenty at once: the kernel looks for partitions when it finds the disk.
         [ "$name" != slow ] || throttle=,throttling.iops-total=4,throttling.iops-total-max=20
+        file=snapshot=on,file=$DISKS/$name$throttle
+        if [ -n "$KEEP_DISKS" ] && [ "$name" != slow ]; then file=cache=unsafe,file=$name.disk; fi
         QEMU_EXTRA+=(
-            -drive "if=none,id=$name,format=raw,snapshot=on,file=$DISKS/$name$throttle"
+            -drive "if=none,id=$name,format=raw,$file"
             -device "virtio-blk-pci,drive=$name,serial=$name"
         )
     done

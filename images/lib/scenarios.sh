@@ -57,3 +57,13 @@ scenarios_pinner() {
     [ -z "$OPT_PINNER" ] || [ -z "$OPT_ICOUNT" ] ||
         usage_error "--pinner and --icount exclude each other: when a disk answers depends on the host."
 }
+
+# scenarios_disks: the power is cut only where it was asked for by name.
+scenarios_disks() {
+    local glob
+    KEEP_DISKS=
+    [ -z "$OPT_ICOUNT" ] || return 0
+    for glob in "${OPT_GROUPS[@]}" "${OPT_TESTS[@]}"; do
+        case $glob in poweroff | poweroff.*) KEEP_DISKS=1 ;; esac
+    done
+}

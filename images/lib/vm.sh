@@ -169,6 +169,7 @@ vm_boot() {
     } >"$dir/qemu-command"
     chmod +x "$dir/qemu-command"
     [ -z "$LIVE" ] || live=(--live)
+    [ -z "$KEEP_DISKS" ] || live+=(--disks "$DISKS")
     say "Booting $KERNEL_RELEASE (limits: boot $LIMIT_BOOT s, case $LIMIT_CASE s, total $LIMIT_TOTAL s)"
     # In the background, so that a signal is handled at once; killed with this script, whatever happens to it.
     setpriv --pdeathsig TERM python3 -B "$ROOT/tests/rig/vm.py" --out "$dir" --kernel "$spec" --accel "$ACCEL" \

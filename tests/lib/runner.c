@@ -34,7 +34,7 @@ static const struct scenario *const tables[] = {
 	reclaim_scenarios, uffd_scenarios, race_scenarios, zones_scenarios,
 	accounting_scenarios, lifetime_scenarios,
 	longterm_scenarios, writeback_scenarios, directio_scenarios,
-	truncate_scenarios, blockdev_scenarios,
+	poweroff_scenarios, truncate_scenarios, blockdev_scenarios,
 	driver_ops_scenarios,
 	driver_atomics_scenarios, driver_lists_scenarios,
 	driver_order_scenarios, driver_limits_scenarios,
@@ -102,7 +102,7 @@ static struct options {
 	unsigned int pins;	/* of the pinner, a mask of enum pin */
 	bool all, until_fail, trace;
 	uint64_t seed;
-	unsigned int repeat, case_limit, storm;
+	unsigned int repeat, case_limit, storm, from;
 } opt = { .seed = 1, .repeat = 1, .case_limit = 60,
 	  .pins = ~(PINS_OTHER | PINS_OTHER_CLEARED) };
 
@@ -151,7 +151,7 @@ static bool wanted(const struct plan_entry *e)
 		return false;
 	if (opt.nr_groups)
 		return true;
-	if (sc->flags & SCENARIO_HIDDEN)
+	if (sc->flags & (SCENARIO_HIDDEN | SCENARIO_NAMED))
 		return false;
 	if (sc->flags & SCENARIO_FULL && !opt.all)
 		return false;
@@ -546,6 +546,7 @@ static void usage(FILE *f)
 	      "      --storm N       rounds of the storm.* cases, seconds of fuzz.*\n"
 	      "      --trace         a timeline of each case, with the kernel's part\n"
 	      "      --case-limit S  seconds for a case (default 60)\n"
+	      "      --from N        those before the Nth are done: another guest had them\n"
 	      "      --kselftest PROGRAM\n"
 	      "                      instead, all cases of this program of the kernel's\n"
 	      "                      own tests; may be repeated\n"
@@ -630,7 +631,7 @@ static bool choose_pinner(const char *name)
 static int parse(int argc, char **argv)
 {
 	enum { ALL = 256, SEED, REPEAT, UNTIL_FAIL, STORM, TRACE, CASE_LIMIT,
-	       KSELFTEST, LIST, OUTPUT, PINNER };
+	       KSELFTEST, LIST, OUTPUT, PINNER, FROM };
 	static const struct option options[] = {
 		{ "test", required_argument, NULL, 't' },
 		{ "group", required_argument, NULL, 'g' },
@@ -642,6 +643,7 @@ static int parse(int argc, char **argv)
 		{ "storm", required_argument, NULL, STORM },
 		{ "trace", no_argument, NULL, TRACE },
 		{ "case-limit", required_argument, NULL, CASE_LIMIT },
+		{ "from", required_argument, NULL, FROM },
 		{ "kselftest", required_argument, NULL, KSELFTEST },
 		{ "list", no_argument, NULL, LIST },
 		{ "output", required_argument, NULL, OUTPUT },
@@ -702,6 +704,11 @@ static int parse(int argc, char **argv)
 		case CASE_LIMIT:
 			if (!small_number(optarg, &opt.case_limit))
 				return bad_usage("'%s' is not a number of seconds",
+						 optarg);
+			break;
+		case FROM:
+			if (!small_number(optarg, &opt.from))
+				return bad_usage("'%s' is not the number of a case",
 						 optarg);
 			break;
 		case KSELFTEST:
@@ -820,6 +827,10 @@ static int run_all(void)
 	printf("1..%u\n", nr_plan * opt.repeat);
 	for (round = 0; round < opt.repeat; round++) {
 		for (i = 0; i < nr_plan; i++) {
+			if (nr + 1 < opt.from) {
+				nr++;
+				continue;
+			}
 			if (stop) {
 				report(++nr, plan[i].name, true, TOTAL_SKIP,
 				       "SKIP a case before it failed");

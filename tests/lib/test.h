@@ -83,6 +83,8 @@ enum pin {
 #define SCENARIO_SLOW	BIT(1)
 /* Not in the quick preset at all */
 #define SCENARIO_FULL	BIT(2)
+/* In no preset either, but listed: each case costs a guest */
+#define SCENARIO_NAMED	BIT(3)
 #define PINS_QUICK	(BIT(PIN_GET_FAST) | BIT(PIN_PIN_FAST) | \
 			 BIT(PIN_PIN_FAST_CLEARED) | BIT(PIN_PIN_SHARED))
 /* Files: ext4 is enough for the quick preset */
@@ -118,6 +120,7 @@ extern const struct scenario accounting_scenarios[];
 extern const struct scenario writeback_scenarios[];
 extern const struct scenario longterm_scenarios[];
 extern const struct scenario directio_scenarios[];
+extern const struct scenario poweroff_scenarios[];
 extern const struct scenario truncate_scenarios[];
 extern const struct scenario blockdev_scenarios[];
 extern const struct scenario driver_ops_scenarios[];

@@ -70,6 +70,18 @@ outcome_iommu() {
 
 # What a broken device writes to free pages the kernel finds, if it looks for it. To see it red: arm no fault, or -k 5.10.
 outcome_page_poison() { expect 0 "^PASS: 1 ok" rig run -t driver.poisoned --append page_poison=1; }
+
+# The power is cut while a device writes to files; then the raw disk says what fsync() was worth. Without the hammer nothing may
+# be bad, nor on a filesystem that takes no checksums. To see it red: see tests/scenarios/poweroff.c.
+outcome_power_cut() {
+    expect 0 '^PASS: 2 ok, 2 expected losses seen' rig run -t poweroff.quiet/btrfs -t poweroff.hammer/ext4 \
+        -t poweroff.hammer/btrfs -t poweroff.unasked/xfs
+    summary '["wrong checksum" in c["reason"] for c in s["cases"] if c["name"] == "poweroff.hammer/btrfs"] == [True]'
+    summary '["older than" in c["reason"] for c in s["cases"] if c["name"] == "poweroff.unasked/xfs"] == [True]'
+    summary 'all("none" in c["evidence"][-1] for c in s["cases"] if c["verdict"] == "ok")'
+    [ -s "$CACHE/check/results/last/btrfs.disk" ]
+}
+
 # Both QEMUs of a migration write the same journal: an entry that one wrote too much, or that got lost, shows. To see it
 # red: open the second QEMU's files without append=on.
 outcome_migration() {
@@ -118,6 +130,7 @@ boots() {
     check "IOMMU, strict: a device that does not stop" outcome_iommu strict 1
     check "IOMMU, lazy: a device that does not stop" outcome_iommu lazy 0
     check "page_poison: a device that does not stop" outcome_page_poison
+    check "power cut: what is on the disk" outcome_power_cut
     check "live migration, one journal" outcome_migration
     check "other pinners: vfio, io_uring, soft-RoCE" outcome_pinners
 }

@@ -170,6 +170,30 @@ check_qemu_compiles() {
     check_qemu_warnings
 }
 
+# The judge of disks after a power cut: it finds what is wrong with one block, and nothing where nothing is.
+check_disk_judge() {
+    PYTHONPATH=$ROOT/tests/rig python3 -B - "$CACHE/check/disk" <<'PYTHON'
+import disk, struct, sys, zlib
+TOKEN = 0x123456789abcdef
+
+def block(stamp, index, number, spoil=b"\0"):
+    body = struct.pack("<3Q", TOKEN, index, number) + bytes(507 * 8)
+    return struct.pack("<Q", stamp) + body[:-1] + spoil + struct.pack("<Q", zlib.crc32(body))
+
+good = [bytes(disk.BLOCK)] * 3 + [block(100 + i, i, 8) for i in range(16)] + [block(999, 5, 7)]
+for replaced, count, word in ((None, 0, "none"), (block(99, 4, 8), 1, "1 older than"), (block(200, 4, 7), 1, "1 not of round 8"),
+                              (block(200, 4, 8, b"x"), 1, "1 torn"), (bytes(disk.BLOCK), 1, "1 not on the disk")):
+    blocks = list(good)
+    if replaced:
+        blocks[3 + 4] = replaced
+    with open(sys.argv[1], "wb") as image:
+        image.write(b"".join(blocks) + bytes(disk.BLOCK) * 16)
+    bad, said = disk.look(sys.argv[1], TOKEN, 16, 8, 100)
+    print(bad, said)
+    assert bad == count and word in said[0]
+PYTHON
+}
+
 check_fuzz() { PINDMA_RESULTS=$CACHE/check/results "$ROOT/run.sh" fuzz --time 60; }
 
 # No warning in our files with W=1 and sparse; what the kernel's headers say is not ours.
@@ -257,6 +281,7 @@ check_main() {
     check "licences, no mirror named" check_tree
     check "QEMU checkpatch" check_qemu_style
     check "host tests" check_host_tests
+    check "power cut: the judge of disks" check_disk_judge
     for kernel in "${kernels[@]}"; do check "modules $kernel, W=1 C=2" check_modules "$kernel"; done
     check "qtest" check_qtest
     check "QEMU files without warnings" check_qemu_warnings

@@ -5,6 +5,8 @@ A case that needs somebody outside, to pull the device out or to move the guest 
 virtio-serial port org.pindma.host and waits for the answer: "ok", perhaps with more, or "error: " and why. The guest
 is not trusted: what it can ask for is ACTIONS, each word of it is checked, and nothing of it is handed on as it came.
 host.log has what was asked and answered.
+
+To "power-off" nobody is left to be answered: how the case ended is in power_cut.
 """
 import filecmp
 import json
@@ -13,6 +15,8 @@ import re
 import socket
 import subprocess
 import time
+
+import disk
 
 LONGEST_LINE = 200
 ANSWER_LIMIT = 30           # seconds that QEMU may take to answer
@@ -44,6 +48,13 @@ def connect(path, process):
             time.sleep(0.02)
 
 
+def appending(command):
+    """The same, for a QEMU that writes on in the files of the first"""
+    words = [re.sub(r"^(file,id=.*)", r"\1,append=on", re.sub(r"^file:console\.log$", "chardev:console", word))
+             for word in command]
+    return words + ["-chardev", "file,id=console,path=console.log,append=on"]
+
+
 class Qmp:
     def __init__(self, path, process):
         self.sock = connect(path, process)
@@ -71,14 +82,31 @@ class Qmp:
 
 
 class Host:
-    def __init__(self, command, log):
+    def __init__(self, command, log, disks=None):
         self.log = log
+        self.disks = disks          # where the disks that the host looks at are copied from
         self.number = 1
+        self.command = command
+        self.power_cut = None       # (was it to lose, how much is bad, what was seen)
+        self.power_on(command)
+
+    def power_on(self, command):
         self.qmp = self.port = None
         self.rest = b""
         self.has_port = any("path=host.sock" in word for word in command)
-        self.command = command
+        for name in self.kept_disks():
+            subprocess.run(["cp", "--sparse=always", os.path.join(self.disks, name), f"{name}.disk"], check=True)
         self.process = self.start(command)
+
+    def kept_disks(self):
+        return [found[1] for word in self.command if (found := re.search(r"\bfile=(\w+)\.disk$", word))]
+
+    def next_guest(self, number):
+        """After a power cut: another guest, for the cases from this number on"""
+        command = appending(self.command)
+        arguments = command.index("-append") + 1
+        command[arguments] += f" pindma.from={number}"
+        self.power_on(command)
 
     def start(self, command):
         # In a session of its own, so that Ctrl-C reaches it through us; killed with us in any case.
@@ -128,6 +156,8 @@ class Host:
         except Refused as refused:
             text = f"error: {refused}"
         self.note(text)
+        if self.power_cut:
+            return
         try:
             self.port.sendall(text.encode("ascii", "replace")[:LONGEST_LINE] + b"\n")
         except OSError:
@@ -225,12 +255,10 @@ class Host:
     def second(self, number):
         """The command line of the QEMU that the guest moves to"""
         words = []
-        for word in self.command:
-            word = re.sub(r"^file:(.*)", r"chardev:console", word)
-            word = re.sub(r"^(file,id=.*)", r"\1,append=on", word)
+        for word in appending(self.command):
             word = re.sub(r"\b(qmp|host)\.sock\b", rf"\1-{number}.sock", word)
             words.append(re.sub(r"^qemu\.pid$", f"qemu-{number}.pid", word))
-        return words + ["-chardev", "file,id=console,path=console.log,append=on", "-incoming", "defer", "-S"]
+        return words + ["-incoming", "defer", "-S"]
 
     def wait_for_migration(self):
         deadline = time.monotonic() + MIGRATION_LIMIT
@@ -257,6 +285,19 @@ class Host:
                     os.remove(name)
         return size
 
+    def power_off(self, name, token, blocks, last, stamp, expected):
+        """Cut the power while the guest is at work, and look at what is on its disk then."""
+        if name not in self.kept_disks():
+            raise Refused("nobody has asked for group poweroff")
+        self.process.kill()
+        self.process.wait()
+        try:
+            bad, seen = disk.look(f"{name}.disk", int(token, 16), int(blocks), int(last), int(stamp))
+        except OSError as error:
+            bad, seen = None, [f"the disk cannot be judged: {error}"]
+        self.power_cut = expected == "lost", bad, seen
+        return seen[:1]
+
     ACTIONS = {
         r"unplug": unplug,
         r"plug": plug,
@@ -266,4 +307,5 @@ class Host:
         r"fault (%s)" % "|".join(FAULTS): fault,
         r"pause (0x[0-9a-f]{1,9})": pause,
         r"migrate": migrate,
+        r"power-off (\w+) (0x[0-9a-f]{1,16}) (\d{1,5}) (\d{1,5}) (\d{1,20}) (kept|lost)": power_off,
     }

@@ -75,6 +75,7 @@ class Guest:
         self.by_name = {}
         self.promises = {}          # of scenarios; behind a "|" what made it true
         self.in_flight = None
+        self.case_started = None
         self.evidence = {}
         self.trace = {}             # what timelines are made of, see timeline.py
         self.errors = []            # "# error:" lines
@@ -100,6 +101,7 @@ class Guest:
             self.planned = int(line[3:])
         elif line.startswith("# start "):
             self.in_flight = line[8:]
+            self.case_started = time.monotonic()
             if self.first_case_seconds is None:
                 self.first_case_seconds = round(self.elapsed(), 2)
         elif line.startswith("# time "):
@@ -162,6 +164,21 @@ class Guest:
             self.add(self.in_flight, "fail", reason)
             self.in_flight = None
 
+    def power_cut(self, to_be_lost, bad, seen):
+        """The case in flight has ended with the power, and the disk says how."""
+        name = self.in_flight
+        self.evidence.setdefault(name, []).extend(seen)
+        if bad is None:
+            self.result(False, name, seen[0])
+        elif to_be_lost and not bad:
+            self.result(False, name, "the loss that this control must show was not seen: the rig is blind")
+        elif bad:
+            self.result(to_be_lost, name, f"{'XFAIL ' if to_be_lost else ''}{seen[0]}")
+        else:
+            self.result(True, name, "")
+        self.by_name[name]["seconds"] = round(time.monotonic() - self.case_started, 2)
+        self.last_news = time.monotonic()
+
     def apply_complaints(self):
         """A case during which the kernel complained has failed, whatever the runner made of it."""
         self.complaints = [(name, line) for name, line in self.complaints
@@ -218,6 +235,16 @@ def watch(host, guest, stream, console, limits, live):
             guest.stream_line(line)
         host.serve()
         now = time.monotonic()
+        if host.power_cut:
+            for line in stream.lines():     # what came before it
+                guest.stream_line(line)
+            guest.power_cut(*host.power_cut)
+            host.power_cut = None
+            if len(guest.cases) == guest.planned:
+                guest.exit = 0
+            else:
+                host.next_guest(len(guest.cases) + 1)
+            continue
 
         if live and now - shown > 0.2:
             shown = now
@@ -289,6 +316,7 @@ def main():
     parser.add_argument("--boot-limit", type=float, required=True)
     parser.add_argument("--case-limit", type=float, required=True)
     parser.add_argument("--total-limit", type=float, required=True)
+    parser.add_argument("--disks", help="where the disks that are looked at after a power cut come from")
     parser.add_argument("--live", action="store_true")
     parser.add_argument("qemu", nargs="+")
     args = parser.parse_args()
@@ -300,7 +328,7 @@ def main():
     signal.signal(signal.SIGHUP, interrupt)
     host = None
     try:
-        host = Host(args.qemu, open("qemu.log", "w", encoding="utf-8"))
+        host = Host(args.qemu, open("qemu.log", "w", encoding="utf-8"), args.disks)
         guest.started = guest.last_news = time.monotonic()
         code, reason = watch(host, guest, Tail("stream.log"), Tail("console.log"), args,
                              live_line if args.live else None)
