@@ -180,7 +180,7 @@ Usage: ./run.sh check [--full] [-t GLOB]...
 
 The project's tests, cheap ones first; a few minutes with a warm cache.
   -t GLOB   only tests whose name matches, for example 'rig: *'
-  --full    more kernels and QEMUs, all scenarios, repeats, mutants, fuzzing
+  --full    more QEMUs, all scenarios behind an IOMMU, repeats, mutants, fuzzing, bench
 HELP
         ;;
     esac

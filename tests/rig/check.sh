@@ -287,6 +287,7 @@ check_main() {
     check "QEMU files without warnings" check_qemu_warnings
     known_outcomes
     check "quick preset on 6.12" check_run
+    check "all scenarios on 6.1 and 6.12" check_run --all -k 6.1,6.12
     boots
     if [ -n "$OPT_FULL" ]; then
         check "kernel checkpatch" check_kernel_style
@@ -296,7 +297,6 @@ check_main() {
         check "QEMU 10.0: checkpatch, qtest, no warnings" check_qemu_version 10.0
         check "QEMU 10.2: checkpatch, no warnings" check_qemu_compiles 10.2
         check "QEMU patch without fuzz" check_patch
-        check "all scenarios on 6.1 and 6.12" check_run --all -k 6.1,6.12
         check "all scenarios with intel-iommu" check_run --all --iommu intel
         check "fork, five times" check_repeats -g fork --repeat 5
         check "the kernel's own tests on 6.12" check_kselftest
