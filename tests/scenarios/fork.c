@@ -326,6 +326,70 @@ static void shared_references(struct test *t)
 	test_kept(t);
 }
 
+#define COST_LEN	(32ul << 20)
+
+/* Of three, for a host that is busy */
+static double fork_ms(struct test *t)
+{
+	uint64_t best = UINT64_MAX;
+
+	for (int i = 0; i < 3; i++) {
+		uint64_t start = now_ns(), took;
+		pid_t pid = fork();
+
+		took = now_ns() - start;
+		if (pid < 0)
+			test_error(t, "fork: %s", strerror(errno));
+		if (!pid)
+			_exit(0);
+		test_wait_exit(t, pid);
+		if (took < best)
+			best = took;
+	}
+	return best / 1e6;
+}
+
+/* What it costs, of 8192 pages: not pinned, all of them pinned, and not any more */
+static void note_cost(struct test *t)
+{
+	uint8_t *p = mmap(NULL, COST_LEN, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	double before, pinned, after;
+	uint32_t mr;
+	int ret;
+
+	if (p == MAP_FAILED || madvise(p, COST_LEN, MADV_NOHUGEPAGE))
+		test_error(t, "mmap: %s", strerror(errno));
+	memset(p, 0x5a, COST_LEN);
+	before = fork_ms(t);
+	memset(p, 0x5a, COST_LEN);	/* its own again, as pinned pages are */
+	ret = pindma_reg_mr(t->dev, p, COST_LEN, PINDMA_PIN_PIN, 0, &mr);
+	if (ret)
+		test_error(t, "cannot pin 32 MiB: %s", strerror(-ret));
+	pinned = fork_ms(t);
+	pindma_dereg_mr(t->dev, mr);
+	memset(p, 0x5a, COST_LEN);
+	after = fork_ms(t);
+	test_note(t, "fork() with 32 MiB: %.1f ms, pinned %.1f ms (x%.1f), after the unpin %.1f ms (x%.1f)",
+		  before, pinned, pinned / before, after, after / before);
+	munmap(p, COST_LEN);
+}
+
+/* The early copy costs time and memory: nothing but what is pinned shall need it. */
+static void only_pinned(struct test *t)
+{
+	unsigned int pages, shared;
+
+	test_setup(t);
+	pages = t->len / PAGE_SIZE;
+	shared = test_fork_shares(t, t->buf, t->len);
+	note_cost(t);	/* now: its pins would undo what -cleared did */
+	if (shared != pages - NR_PAGES)
+		test_lost(t, "fork() shares %u of %u pages of which %u are pinned",
+			  shared, pages, (unsigned int)NR_PAGES);
+	test_kept(t);
+}
+
 const struct scenario fork_scenarios[] = {
 	{
 		.name = "fork.parent_write",
@@ -409,6 +473,15 @@ const struct scenario fork_scenarios[] = {
 		.pins = PINS_OTHER,
 		.flags = SCENARIO_FULL,
 		.run = shared_references,
+	}, {
+		.name = "fork.only_pinned",
+		.promise = "fork() copies the pages that are pinned, and no others of the same mapping; with what a fork() of pinned pages costs",
+		.fix = EARLY_COPY,
+		.mems = BIT(MEM_ANON),
+		.pins = BIT(PIN_GET_FAST) | BIT(PIN_PIN_FAST) |
+			BIT(PIN_PIN_CLEARED) | BIT(PIN_PIN_UNCOUNTED),
+		.flags = SCENARIO_FULL,
+		.run = only_pinned,
 	},
 	{ }
 };
