@@ -32,7 +32,7 @@ static const struct scenario *const tables[] = {
 	fork_scenarios, readonly_scenarios, mprotect_scenarios,
 	madvise_scenarios, thp_scenarios, hugetlb_scenarios, leak_scenarios,
 	reclaim_scenarios, uffd_scenarios, race_scenarios, zones_scenarios,
-	accounting_scenarios, lifetime_scenarios,
+	mremap_scenarios, accounting_scenarios, lifetime_scenarios,
 	longterm_scenarios, writeback_scenarios, directio_scenarios,
 	poweroff_scenarios, truncate_scenarios, blockdev_scenarios,
 	driver_ops_scenarios,
