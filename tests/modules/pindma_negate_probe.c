@@ -12,15 +12,24 @@
  *	allow-longterm-file	no mapping needs dirty tracking, so that files can
  *				be pinned for long: Linux before 6.5
  *				(8ac268436e6d, a6e79df92e4a)
+ *	widen-fork-race		fork() of the writer lingers before it write-protects
+ *				a page, so that others may pin it just then
+ *	ignore-fork-race	the same, and pin_user_pages_fast() does not notice
+ *				that a fork() is under way: Linux before 5.11
+ *				(57efa1fe5957)
  *
  * Errors: EINVAL unknown command, EBUSY another one holds, ENOENT this kernel does
  * not have the function.
  */
+#include <linux/delay.h>
 #include <linux/fs.h>
+#include <linux/kallsyms.h>
 #include <linux/kprobes.h>
 #include <linux/miscdevice.h>
+#include <linux/mm_types.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/sched.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
 
@@ -110,6 +119,120 @@ static void stop_allow(void)
 	unregister_kretprobe(&needs_tracking);
 }
 
+/*
+ * fork() asks whether a page is pinned, then write-protects it. A pin that is made
+ * in between would be lost; mm->write_protect_seq, which copy_page_range() makes
+ * odd in the meantime, tells pin_user_pages_fast() of it.
+ */
+#define MAX_PROTECTS	16
+#define LINGER_US	300
+
+static struct kprobe protects[MAX_PROTECTS];
+static unsigned int nr_protects;
+static struct mm_struct *forker;	/* only compared, never followed */
+static bool ignore_race;
+
+static int linger(struct kprobe *p, struct pt_regs *regs)
+{
+	if (current->mm == forker)
+		udelay(LINGER_US);
+	return 0;
+}
+
+/*
+ * Once before copy_page_range() increments it, and once after it did so for the
+ * second time: meanwhile it is as even as before, and in the end the same again.
+ */
+static int shift_sequence(struct kretprobe_instance *ri, struct pt_regs *regs)
+{
+	if (ignore_race && current->mm == forker)
+		current->mm->write_protect_seq.sequence--;
+	return 0;
+}
+
+static struct kretprobe copy_range;
+
+/* clear_bit(_PAGE_BIT_RW), since 6.12 a loop around cmpxchg(): both have LOCK. */
+static bool is_write_protect(const u8 *insn)
+{
+	int i;
+
+	if (*insn++ != 0xf0)
+		return false;
+	if ((*insn & 0xf0) == 0x40)	/* REX */
+		insn++;
+	if (insn[0] == 0x0f && insn[1] == 0xb1)
+		return true;
+	if (insn[0] != 0x80 || (insn[1] & 0x38) != 0x20)
+		return false;
+	for (i = 2; i < 8; i++)		/* the immediate is behind the address */
+		if (insn[i] == 0xfd)
+			return true;
+	return false;
+}
+
+static void stop_fork(void)
+{
+	while (nr_protects)
+		unregister_kprobe(&protects[--nr_protects]);
+	unregister_kretprobe(&copy_range);
+}
+
+/* What looks like the instruction but begins within another one is refused. */
+static int find_protects(const u8 *start, unsigned long size)
+{
+	const u8 *insn;
+
+	for (insn = start; insn + 16 < start + size; insn++) {
+		if (!is_write_protect(insn) || nr_protects == MAX_PROTECTS)
+			continue;
+		protects[nr_protects] = (struct kprobe){
+			.addr = (kprobe_opcode_t *)insn, .pre_handler = linger,
+		};
+		if (!register_kprobe(&protects[nr_protects]))
+			nr_protects++;
+	}
+	pr_info("pindma_negate_probe: %u probes in copy_page_range()\n",
+		nr_protects);
+	return nr_protects ? 0 : -ENOENT;
+}
+
+static int start_fork(void)
+{
+	char text[KSYM_SYMBOL_LEN];
+	unsigned long offset, size;
+	int ret;
+
+	forker = current->mm;
+	copy_range = (struct kretprobe){
+		.kp.symbol_name = "copy_page_range", .maxactive = 64,
+		.entry_handler = shift_sequence, .handler = shift_sequence,
+	};
+	ret = register_kretprobe(&copy_range);
+	if (ret)
+		return ret;
+	sprint_symbol(text, (unsigned long)copy_range.kp.addr);
+	if (sscanf(text, "copy_page_range+0x%lx/0x%lx", &offset, &size) != 2)
+		ret = -ENOENT;
+	else
+		ret = find_protects((u8 *)copy_range.kp.addr - offset, size);
+	if (ret)
+		stop_fork();
+	return ret;
+}
+
+static int start_widen(void)
+{
+	ignore_race = false;
+	return start_fork();
+}
+
+static int start_ignore(void)
+{
+	ignore_race = true;
+	return start_fork();
+}
+
 static const struct negation {
 	const char *name;
 	int (*start)(void);
@@ -117,6 +240,8 @@ static const struct negation {
 } negations[] = {
 	{ "skip-page-cleaning", start_skip, stop_skip },
 	{ "allow-longterm-file", start_allow, stop_allow },
+	{ "widen-fork-race", start_widen, stop_fork },
+	{ "ignore-fork-race", start_ignore, stop_fork },
 };
 
 static ssize_t probe_write(struct file *file, const char __user *buf,

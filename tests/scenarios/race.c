@@ -3,7 +3,8 @@
  * fork() against what another CPU does to the page at the same time.
  *
  * Red cells: those of GET on every kernel; while_migrating also all others on
- * 5.10, which copies a migration entry to the child without asking for pins.
+ * 5.10, which copies a migration entry to the child without asking for pins; and
+ * those of in_fork_unchecked, which takes 57efa1fe5957 away from in_fork.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -104,6 +105,54 @@ static void while_forking(struct test *t)
 	test_kept(t);
 }
 
+/*
+ * The moment between the question whether a page is pinned and its write protection
+ * is made so long that many of the pins fall into it.
+ */
+#define IN_FORK_SECONDS	15
+
+static void __attribute__((noreturn)) pin_in_fork(struct test *t, unsigned int nr)
+{
+	time_t start = time(NULL);
+	bool agree = true;
+	pthread_t thread;
+	unsigned int i;
+
+	test_alloc(t);
+	test_open(t);
+	thread = begin(t, forker);
+	for (i = 0; i < nr && agree && time(NULL) - start < IN_FORK_SECONDS;
+	     i++) {
+		unsigned int was = forks;
+
+		if (i)
+			test_dereg_mr(t);
+		/* Sooner or later, but all of them while it is under way */
+		usleep(test_token(t) % 20000);
+		test_pin(t);
+		while (forks == was)
+			usleep(100);
+		test_cpu_write(t);
+		agree = frames_agree(t);
+	}
+	end(thread);
+	test_note(t, "%u pins, %u forks", i, forks);
+	test_two_way(t, NULL);
+	test_kept(t);
+}
+
+static void in_fork(struct test *t)
+{
+	test_negate_until_exit(t, "widen-fork-race");
+	pin_in_fork(t, 100);
+}
+
+static void in_fork_unchecked(struct test *t)
+{
+	test_negate_until_exit(t, "ignore-fork-race");
+	pin_in_fork(t, 2000);
+}
+
 static atomic_ulong moves;
 
 /* To and fro between two nodes: the pins do not let it succeed, but it tries. */
@@ -163,6 +212,20 @@ const struct scenario race_scenarios[] = {
 		.mems = BIT(MEM_ANON), .pins = PINS_EACH,
 		.flags = SCENARIO_FULL,
 		.run = while_forking,
+	}, {
+		.name = "race.in_fork",
+		.promise = "the same when pins come just before fork() write-protects a page: commit 57efa1fe5957",
+		.fix = "57efa1fe5957 (5.11, 5.10.4): mm/gup: prevent gup_fast from racing with COW during fork",
+		.mems = BIT(MEM_ANON),
+		.pins = BIT(PIN_PIN_FAST) | BIT(PIN_FAST_LONGTERM),
+		.flags = SCENARIO_FULL,
+		.run = in_fork,
+	}, {
+		.name = "race.in_fork_unchecked",
+		.promise = "control: race.in_fork, when pin_user_pages_fast() does not notice the fork()",
+		.mems = BIT(MEM_ANON), .pins = BIT(PIN_PIN_FAST),
+		.flags = SCENARIO_FULL,
+		.run = in_fork_unchecked,
 	}, {
 		.name = "race.while_migrating",
 		.promise = "a pinned page stays the parent's over fork() also if somebody tries to migrate it at that moment",
