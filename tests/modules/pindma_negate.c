@@ -20,8 +20,9 @@
  *				alone: Linux before 5.19 (6c287605fd56), where
  *				any reference made do_wp_page() copy
  *	make-plain ADDR LEN	uncount, and clear-exclusive where there is that
- *	restore			count the pins again. This must come before the
- *				unpin, which would otherwise free the pages.
+ *	saturate ADDR LEN	count MAX_PINS - 2 pins more of each page
+ *	restore			count the pins as they are again. This must come before the unpin, which would
+ *				otherwise free the pages.
  *	warn			WARN(): a test of the test rig
  */
 #include <linux/fs.h>
@@ -80,23 +81,63 @@ static void negate_count(struct page *page, int pins)
 struct negate_page {
 	struct list_head list;
 	struct page *page;
+	void (*restore)(struct page *page);
 };
 
-static LIST_HEAD(negate_uncounted);
+static LIST_HEAD(negate_changed);
 static DEFINE_MUTEX(negate_lock);
 
-static int negate_uncount_page(struct page *page)
+/* Change a page, and remember how it was. */
+static int negate_change(struct page *page, void (*change)(struct page *page),
+			 void (*restore)(struct page *page))
 {
 	struct negate_page *np = kmalloc(sizeof(*np), GFP_KERNEL);
 
 	if (!np)
 		return -ENOMEM;
 	np->page = page;
+	np->restore = restore;
 	mutex_lock(&negate_lock);
-	list_add(&np->list, &negate_uncounted);
-	negate_count(page, -1);
+	list_add(&np->list, &negate_changed);
+	change(page);
 	mutex_unlock(&negate_lock);
 	return 0;
+}
+
+static void negate_uncount_pin(struct page *page)
+{
+	negate_count(page, -1);
+}
+
+static void negate_count_pin(struct page *page)
+{
+	negate_count(page, 1);
+}
+
+static int negate_uncount_page(struct page *page)
+{
+	return negate_change(page, negate_uncount_pin, negate_count_pin);
+}
+
+/* So often can a small page be pinned before its references are below zero. */
+#define MAX_PINS	(1 << (31 - 10))
+#define MANY_REFERENCES	((MAX_PINS - 2) * GUP_PIN_COUNTING_BIAS)
+
+static void negate_saturate_count(struct page *page)
+{
+	page_ref_add(page, MANY_REFERENCES);
+}
+
+static void negate_relieve_count(struct page *page)
+{
+	page_ref_sub(page, MANY_REFERENCES);
+}
+
+static int negate_saturate_page(struct page *page)
+{
+	if (PageCompound(page))
+		return -EINVAL;
+	return negate_change(page, negate_saturate_count, negate_relieve_count);
 }
 
 static int negate_restore(unsigned long addr, unsigned long len)
@@ -104,8 +145,8 @@ static int negate_restore(unsigned long addr, unsigned long len)
 	struct negate_page *np, *next;
 
 	mutex_lock(&negate_lock);
-	list_for_each_entry_safe(np, next, &negate_uncounted, list) {
-		negate_count(np->page, 1);
+	list_for_each_entry_safe(np, next, &negate_changed, list) {
+		np->restore(np->page);
 		list_del(&np->list);
 		kfree(np);
 	}
@@ -162,6 +203,11 @@ static int negate_uncount(unsigned long addr, unsigned long len)
 	return negate_each_page(addr, len, negate_uncount_page);
 }
 
+static int negate_saturate(unsigned long addr, unsigned long len)
+{
+	return negate_each_page(addr, len, negate_saturate_page);
+}
+
 static int negate_clear_exclusive(unsigned long addr, unsigned long len)
 {
 	return negate_each_page(addr, len, negate_clear_exclusive_page);
@@ -186,6 +232,7 @@ static const struct {
 	{ "uncount", negate_uncount },
 	{ "clear-exclusive", negate_clear_exclusive },
 	{ "make-plain", negate_make_plain },
+	{ "saturate", negate_saturate },
 	{ "restore", negate_restore },
 	{ "warn", negate_warn },
 };
