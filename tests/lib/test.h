@@ -117,6 +117,7 @@ extern const struct scenario uffd_scenarios[];
 extern const struct scenario race_scenarios[];
 extern const struct scenario zones_scenarios[];
 extern const struct scenario mremap_scenarios[];
+extern const struct scenario exclusive_scenarios[];
 extern const struct scenario accounting_scenarios[];
 extern const struct scenario writeback_scenarios[];
 extern const struct scenario longterm_scenarios[];

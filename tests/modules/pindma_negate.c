@@ -21,7 +21,11 @@
  *				any reference made do_wp_page() copy
  *	make-plain ADDR LEN	uncount, and clear-exclusive where there is that
  *	saturate ADDR LEN	count MAX_PINS - 2 pins more of each page
- *	restore			count the pins as they are again. This must come before the unpin, which would
+ *	lock-exclusive ADDR LEN	make the pages exclusive to a device, and keep
+ *				their folios locked, as a driver may do that has
+ *				not yet told its device
+ *	restore			count the pins as they are again, unlock folios.
+ *				This must come before the unpin, which would
  *				otherwise free the pages.
  *	warn			WARN(): a test of the test rig
  */
@@ -31,6 +35,8 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/pagemap.h>
+#include <linux/rmap.h>
 #include <linux/sched.h>
 #include <linux/sched/coredump.h>
 #include <linux/slab.h>
@@ -140,6 +146,45 @@ static int negate_saturate_page(struct page *page)
 	return negate_change(page, negate_saturate_count, negate_relieve_count);
 }
 
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0) && defined(CONFIG_DEVICE_PRIVATE)
+static void negate_keep(struct page *page)
+{
+}
+
+static void negate_unlock(struct page *page)
+{
+	folio_unlock(page_folio(page));
+	folio_put(page_folio(page));
+}
+
+static int negate_lock_exclusive(unsigned long addr, unsigned long len)
+{
+	struct folio *folio;
+	struct page *page;
+	int ret = 0;
+
+	for (; len && !ret; addr += PAGE_SIZE, len -= PAGE_SIZE) {
+		if (offset_in_page(addr) || offset_in_page(len))
+			return -EINVAL;
+		mmap_read_lock(current->mm);
+		page = make_device_exclusive(current->mm, addr, THIS_MODULE,
+					     &folio);
+		mmap_read_unlock(current->mm);
+		if (IS_ERR(page))
+			return PTR_ERR(page);
+		ret = negate_change(page, negate_keep, negate_unlock);
+		if (ret)
+			negate_unlock(page);
+	}
+	return ret;
+}
+#else
+static int negate_lock_exclusive(unsigned long addr, unsigned long len)
+{
+	return -EOPNOTSUPP;
+}
+#endif
+
 static int negate_restore(unsigned long addr, unsigned long len)
 {
 	struct negate_page *np, *next;
@@ -233,6 +278,7 @@ static const struct {
 	{ "clear-exclusive", negate_clear_exclusive },
 	{ "make-plain", negate_make_plain },
 	{ "saturate", negate_saturate },
+	{ "lock-exclusive", negate_lock_exclusive },
 	{ "restore", negate_restore },
 	{ "warn", negate_warn },
 };
