@@ -118,6 +118,8 @@ extern const struct scenario race_scenarios[];
 extern const struct scenario zones_scenarios[];
 extern const struct scenario mremap_scenarios[];
 extern const struct scenario exclusive_scenarios[];
+extern const struct scenario migrate_scenarios[];
+extern const struct scenario memfd_scenarios[];
 extern const struct scenario accounting_scenarios[];
 extern const struct scenario writeback_scenarios[];
 extern const struct scenario longterm_scenarios[];

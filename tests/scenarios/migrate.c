@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Those who move, merge or replace pages behind the process's back must leave
+ * pages alone that a device uses.
+ *
+ * All of them are stopped by any reference, so that GET is as good as a pin.
+ * That they were at work a decoy shows: memory of the same process that nobody
+ * uses, which must have been moved. Red: a driver that does not hold its pages
+ * (tests/mutants/no-reference.patch); on demand, where the pages do move, one that
+ * does not listen (deaf-on-demand.patch).
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "test.h"
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE	25	/* 6.1 */
+#endif
+
+#ifndef MADV_SOFT_OFFLINE
+#define MADV_SOFT_OFFLINE 101
+#endif
+
+#define MPOL_MF_MOVE	2
+#define MAX_MS		5000
+
+static double now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1e3 + ts.tv_nsec / 1e6;
+}
+
+/* A page of the case's memory that is not in the mr */
+static uint8_t *decoy_of(const struct test *t)
+{
+	return t->mem + (NR_PAGES + 2) * PAGE_SIZE;
+}
+
+/*
+ * tried: it has happened to the decoy. What is held must be where it was, and
+ * that is asked before anybody writes through a pin of what is somebody else's now.
+ */
+static void __attribute__((noreturn)) judge_pages(struct test *t, bool tried)
+{
+	unsigned int page;
+	uint64_t pfn;
+
+	if (!tried)
+		test_error(t, "the rig is blind: not even a page that nobody uses was moved");
+	for (page = 0; page < NR_PAGES && t->pin != PIN_ON_DEMAND; page++) {
+		pfn = test_pfn(t, t->mem + page * PAGE_SIZE);
+		if (pfn && pfn != t->pinned[page])
+			test_lost(t, "page %u of the mr was moved from frame 0x%llx to 0x%llx while the device uses it",
+				  page, (unsigned long long)t->pinned[page],
+				  (unsigned long long)pfn);
+	}
+	test_step(t, "the process writes");
+	test_cpu_write(t);
+	test_two_way(t, NULL);
+	test_kept(t);
+}
+
+static void move_pages_(struct test *t)
+{
+	void *pages[NR_PAGES + 1];
+	int nodes[NR_PAGES + 1], status[NR_PAGES + 1], i, node;
+	bool tried = false;
+	uint64_t was;
+
+	if (access("/sys/devices/system/node/node1", F_OK))
+		test_skip(t, "only one NUMA node: boot with numa=fake=2");
+	test_setup(t);
+	for (i = 0; i < NR_PAGES; i++)
+		pages[i] = t->mem + i * PAGE_SIZE;
+	pages[NR_PAGES] = decoy_of(t);
+	was = test_pfn(t, decoy_of(t));
+	test_step(t, "move_pages() to each node");
+	for (node = 0; node < 2; node++) {
+		for (i = 0; i <= NR_PAGES; i++)
+			nodes[i] = node;
+		syscall(SYS_move_pages, 0, NR_PAGES + 1, pages, nodes, status,
+			MPOL_MF_MOVE);
+		tried |= test_pfn(t, decoy_of(t)) != was;
+	}
+	judge_pages(t, tried);
+}
+
+static void soft_offline(struct test *t)
+{
+	unsigned int page;
+	uint64_t was;
+
+	test_one_cpu(t);
+	test_setup(t);
+	was = test_pfn(t, decoy_of(t));
+	test_step(t, "MADV_SOFT_OFFLINE");
+	if (madvise(decoy_of(t), PAGE_SIZE, MADV_SOFT_OFFLINE)) {
+		if (errno == EINVAL || errno == EPERM)
+			test_skip(t, "MADV_SOFT_OFFLINE: %s", strerror(errno));
+		test_error(t, "MADV_SOFT_OFFLINE of the decoy: %s",
+			   strerror(errno));
+	}
+	for (page = 0; page < NR_PAGES; page++)
+		madvise(t->mem + page * PAGE_SIZE, PAGE_SIZE, MADV_SOFT_OFFLINE);
+	judge_pages(t, test_pfn(t, decoy_of(t)) != was);
+}
+
+#define KSM	"/sys/kernel/mm/ksm/"
+
+static long number_in(const char *path)
+{
+	char line[64];
+
+	return kernel_get(path, line, sizeof(line)) ? atol(line) : -1;
+}
+
+/* All pages of the memory are the same, so that they can be merged. */
+static void ksm(struct test *t)
+{
+	uint8_t *decoy;
+	double until;
+	bool merged;
+	long scans;
+
+	if (access(KSM "run", F_OK))
+		test_skip(t, "no KSM in this kernel");
+	test_setup(t);
+	decoy = decoy_of(t);
+	if (madvise(t->buf, t->len, MADV_MERGEABLE))
+		test_error(t, "MADV_MERGEABLE: %s", strerror(errno));
+	kernel_set(KSM "sleep_millisecs", "1");
+	kernel_set(KSM "pages_to_scan", "1000");
+	test_step(t, "KSM at work");
+	kernel_set(KSM "run", "1");
+	until = now_ms() + MAX_MS;
+	do {
+		usleep(10000);
+		merged = test_pfn(t, decoy) == test_pfn(t, decoy + PAGE_SIZE);
+	} while (!merged && now_ms() < until);
+	/* Those that came after the decoy have had their turn, too. */
+	scans = number_in(KSM "full_scans");
+	while (number_in(KSM "full_scans") < scans + 2 && now_ms() < until)
+		usleep(1000);
+	kernel_set(KSM "run", "0");
+	judge_pages(t, merged);
+}
+
+/* As much memory again, in small pages, that could be two huge pages. */
+static uint8_t *alloc_collapsible(struct test *t)
+{
+	uint8_t *p = mmap(NULL, 3 * HUGE_SIZE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		test_error(t, "mmap: %s", strerror(errno));
+	t->len = HUGE_SIZE;
+	t->buf = (uint8_t *)(((uintptr_t)p + HUGE_SIZE - 1) & -HUGE_SIZE);
+	t->mem = t->buf + FIRST_PAGE * PAGE_SIZE;
+	madvise(p, 3 * HUGE_SIZE, MADV_NOHUGEPAGE);
+	memset(t->buf, 0x5a, 2 * HUGE_SIZE);
+	if (madvise(t->buf, 2 * HUGE_SIZE, MADV_HUGEPAGE))
+		test_skip(t, "no transparent huge pages: %s", strerror(errno));
+	return t->buf + HUGE_SIZE;
+}
+
+static bool is_whole(struct test *t, uint8_t *p)
+{
+	uint64_t pfn = test_pfn(t, p);
+
+	return pfn && !(pfn % (HUGE_SIZE / PAGE_SIZE)) &&
+	       test_pfn(t, p + HUGE_SIZE - PAGE_SIZE) ==
+	       pfn + HUGE_SIZE / PAGE_SIZE - 1;
+}
+
+static void collapse(struct test *t)
+{
+	uint8_t *decoy = alloc_collapsible(t);
+
+	test_open(t);
+	test_reg_mr(t);
+	test_step(t, "MADV_COLLAPSE");
+	if (madvise(decoy, HUGE_SIZE, MADV_COLLAPSE) && errno == EINVAL)
+		test_skip(t, "no MADV_COLLAPSE in this kernel");
+	madvise(t->buf, HUGE_SIZE, MADV_COLLAPSE);
+	judge_pages(t, is_whole(t, decoy));
+}
+
+#define KHUGEPAGED	"/sys/kernel/mm/transparent_hugepage/khugepaged/"
+
+static void khugepaged(struct test *t)
+{
+	uint8_t *decoy = alloc_collapsible(t);
+	double until;
+	long scans;
+
+	test_open(t);
+	test_reg_mr(t);
+	test_step(t, "khugepaged at work");
+	kernel_set(KHUGEPAGED "alloc_sleep_millisecs", "1");
+	kernel_set(KHUGEPAGED "pages_to_scan", "8192");
+	kernel_set(KHUGEPAGED "scan_sleep_millisecs", "1");
+	until = now_ms() + 2 * MAX_MS;
+	while (!is_whole(t, decoy) && now_ms() < until)
+		usleep(10000);
+	scans = number_in(KHUGEPAGED "full_scans");
+	while (number_in(KHUGEPAGED "full_scans") < scans + 2 && now_ms() < until)
+		usleep(10000);
+	kernel_set(KHUGEPAGED "scan_sleep_millisecs", "10000");
+	judge_pages(t, is_whole(t, decoy));
+}
+
+#define PROMISE	"a page that a device uses is not moved by "
+#define SOURCE	": pin_user_pages.rst, Documentation/mm/page_migration.rst"
+#define PINS	(PINS_PINDMA | PINS_DEMAND)
+
+const struct scenario migrate_scenarios[] = {
+	{
+		.name = "migrate.move_pages",
+		.promise = PROMISE "move_pages()" SOURCE,
+		.mems = BIT(MEM_ANON), .pins = PINS,
+		.flags = SCENARIO_FULL,
+		.run = move_pages_,
+	}, {
+		.name = "migrate.soft_offline",
+		.promise = PROMISE "MADV_SOFT_OFFLINE" SOURCE,
+		.mems = BIT(MEM_ANON), .pins = PINS,
+		.flags = SCENARIO_FULL,
+		.run = soft_offline,
+	}, {
+		.name = "migrate.ksm",
+		.promise = "a page that a device uses is not merged with others by KSM: write_protect_page(), Documentation/mm/ksm.rst",
+		.mems = BIT(MEM_ANON), .pins = PINS,
+		.flags = SCENARIO_FULL,
+		.run = ksm,
+	}, {
+		.name = "migrate.collapse",
+		.promise = "MADV_COLLAPSE does not replace a page that a device uses by a part of a huge page: madvise(2), EAGAIN",
+		.mems = BIT(MEM_ANON), .pins = PINS,
+		.flags = SCENARIO_FULL,
+		.run = collapse,
+	}, {
+		.name = "migrate.khugepaged",
+		.promise = "khugepaged does not replace a page that a device uses by a part of a huge page: Documentation/mm/transhuge.rst",
+		.mems = BIT(MEM_ANON), .pins = PINS,
+		.flags = SCENARIO_FULL,
+		.run = khugepaged,
+	},
+	{ }
+};
