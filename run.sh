@@ -178,7 +178,7 @@ HELP
         cat <<HELP
 Usage: ./run.sh check [--full] [-t GLOB]...
 
-The project's tests, cheap ones first; a few minutes with a warm cache.
+The project's tests, cheap ones first; a quarter of an hour on two idle CPUs with a warm cache.
   -t GLOB   only tests whose name matches, for example 'rig: *'
   --full    more QEMUs, all scenarios behind an IOMMU, repeats, mutants, fuzzing, bench
 HELP
