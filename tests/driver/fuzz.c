@@ -26,7 +26,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "test.h"
@@ -489,21 +488,13 @@ static pid_t start_process(uint64_t seed)
 	_exit(1);
 }
 
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
-
 static void ioctls(struct test *t)
 {
 	static const char *const names[NR_IOCTLS] = {
 		"INFO", "REG_MR", "DEREG_MR", "POST", "REAP", "EVENTFD", "PAGES",
 		"JOURNAL", "MARK", "FAULT", "CREATE_QUEUE", "DESTROY_QUEUE",
 	};
-	double end = now() + (t->storm ? t->storm : SECONDS);
+	double end = now_ms() + 1e3 * (t->storm ? t->storm : SECONDS);
 	long pinned = kernel_pinned_pages();
 	struct pindma_op nop = { .opcode = PINDMA_OP_NOP };
 	unsigned int i, ended = 0, signaled = 0;
@@ -518,7 +509,7 @@ static void ioctls(struct test *t)
 	CHECK(t, stats != MAP_FAILED);
 	for (i = 0; i < PROCESSES; i++)
 		pids[i] = start_process(++seed);
-	while (now() < end) {
+	while (now_ms() < end) {
 		usleep(5000);
 		for (i = 0; i < PROCESSES; i++) {
 			if (waitpid(pids[i], &status, WNOHANG) != pids[i])

@@ -15,7 +15,6 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "test.h"
@@ -144,14 +143,6 @@ static void secretmem(struct test *t)
 	refused(t, p, 2 * PAGE_SIZE, PINDMA_MR_READONLY, EFAULT,
 		"secret memory, for reading");
 	test_kept(t);
-}
-
-static double now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1e3 + ts.tv_nsec / 1e6;
 }
 
 /*

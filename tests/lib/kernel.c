@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "test.h"
@@ -169,6 +170,15 @@ bool kernel_leaked(char *line, size_t size)
 		return true;
 	}
 	return false;
+}
+
+/* CLOCK_MONOTONIC */
+double now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1e3 + ts.tv_nsec / 1e6;
 }
 
 /* A file of /proc or /sys, in one write(); 0 or -errno. */

@@ -23,7 +23,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "result.h"
@@ -40,14 +39,6 @@ struct kselftest {
 	unsigned int nr;	/* of cases so far, all programs' */
 	bool timeout;
 };
-
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
 
 /* "R/O-mapped page" becomes "ro_mapped_page". */
 static void append_words(char *name, size_t size, const char *text, size_t len)
@@ -69,7 +60,7 @@ static void append_words(char *name, size_t size, const char *text, size_t len)
 static void announce_case(struct kselftest *k)
 {
 	memset(result, 0, sizeof(*result));
-	k->started = now();
+	k->started = now_ms();
 	printf("# start %s\n", k->current);
 	fflush(stdout);
 	kernel_mark(k->current);
@@ -107,7 +98,7 @@ static void end_case(struct kselftest *k, enum outcome outcome,
 	}
 	result->reason[strcspn(result->reason, "#")] = '\0';
 	judge(++k->nr, k->current, k->current, NULL);
-	printf("# time %s %.3f\n", k->current, now() - k->started);
+	printf("# time %s %.3f\n", k->current, (now_ms() - k->started) / 1e3);
 	fflush(stdout);
 	k->current[0] = '\0';
 }
@@ -213,7 +204,7 @@ unsigned int run_kselftest(const char *program, unsigned int nr,
 	struct kselftest k = { .nr = nr };
 	long pinned = kernel_pinned_pages();
 	enum outcome outcome = OUTCOME_ERROR;
-	double started = now();
+	double started = now_ms();
 	char reason[200] = "";
 	int status, fd;
 	pid_t pid;

@@ -19,7 +19,6 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "result.h"
@@ -258,14 +257,6 @@ static void list(void)
 
 /* -------------------------------------------------------------- one case */
 
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
-
 static void __attribute__((noreturn)) case_process(const struct plan_entry *e,
 						   unsigned int round)
 {
@@ -430,7 +421,7 @@ static void run_case(unsigned int nr, const struct plan_entry *e,
 	struct pindma_info before, after;
 	struct device_clock from, to;
 	char name[160], text[512], line[400];
-	double start = now();
+	double start = now_ms();
 	bool in_time;
 	int status, err;
 	pid_t pid;
@@ -512,7 +503,7 @@ static void run_case(unsigned int nr, const struct plan_entry *e,
 			 "the kernel complains: %.200s", line);
 	}
 	judge(nr, name, e->name, e->scenario->fix);
-	printf("# time %s %.3f\n", name, now() - start);
+	printf("# time %s %.3f\n", name, (now_ms() - start) / 1e3);
 	fflush(stdout);
 }
 

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "test.h"
@@ -33,14 +32,6 @@ static struct shared *share(struct test *t)
 	if (s == MAP_FAILED)
 		test_error(t, "mmap: %s", strerror(errno));
 	return s;
-}
-
-static double now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1e3 + ts.tv_nsec / 1e6;
 }
 
 static void wait_for_stamps(struct test *t)

@@ -15,7 +15,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "test.h"
@@ -30,14 +29,6 @@
 
 #define MPOL_MF_MOVE	2
 #define MAX_MS		5000
-
-static double now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1e3 + ts.tv_nsec / 1e6;
-}
 
 /* A page of the case's memory that is not in the mr */
 static uint8_t *decoy_of(const struct test *t)
