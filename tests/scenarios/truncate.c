@@ -189,6 +189,7 @@ static void unlink_(struct test *t)
 static void unpinned(struct test *t)
 {
 	const double delay = 1000;	/* ms */
+	volatile uint64_t *word;
 	struct pindma_completion c;
 	uint64_t hammer;
 	double left;
@@ -198,14 +199,18 @@ static void unpinned(struct test *t)
 	hammer = begin(t);
 	other = open_other(t);
 	test_stop_hammer(t, hammer);
-	test_start_hammer(t, 20);	/* the mr is gone before its second write */
+	word = (uint64_t *)t->mem;
+	*word = 0;
+	test_start_hammer(t, 20);
+	while (!*word)	/* and the mr is gone before it writes again */
+		usleep(100);
 	test_fault(t, (struct pindma_fault){
 		.kind = PINDMA_FAULT_STALE_ATC, .queues = 1u << 1, .count = 1,
 		.arg = NR_PAGES, .delay = delay * 1e6 });
+	left = now_ms() + delay;
 	test_dereg_mr(t);
 	test_step(t, "unpinned, the file loses the pages");
 	punch(t);
-	left = now_ms() + delay;
 	write_other(t, other);
 	left -= now_ms();
 	if (left < 0)
