@@ -4,7 +4,8 @@
  * What exclusive memory does alone is in tests/driver/exclusive.c.
  *
  * Red cells: GET, and the pins that are taken away, of pinned_fork and race; all
- * of pinned and fork_locked.
+ * of pinned and fork_locked. To see pin red: what tests/mutants/deaf-on-demand.patch
+ * does, with -k 7.2.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -81,6 +82,26 @@ static void pinned(struct test *t)
 	if (seen == token && is_lent(t, mr, 0))
 		test_lost(t, "exclusive access was granted to pages that are pinned, and what was written through the pin meanwhile is there");
 	test_error(t, "exclusive access was granted to pinned pages, but they are others");
+}
+
+static void pin(struct test *t)
+{
+	unsigned int page;
+	uint32_t mr;
+
+	test_alloc(t);
+	test_open(t);
+	mr = reg_exclusive(t);
+	if (!make_exclusive(t, mr))
+		test_error(t, "the kernel grants no exclusive access");
+	test_step(t, "exclusive; now it is pinned");
+	test_pin(t);
+	for (page = 0; page < NR_PAGES; page++)
+		if (is_lent(t, mr, page))
+			test_lost(t, "page %u was pinned, and the device still has it to itself",
+				  page);
+	test_two_way(t, NULL);
+	test_kept(t);
 }
 
 static void pinned_fork(struct test *t)
@@ -215,6 +236,13 @@ const struct scenario exclusive_scenarios[] = {
 		.mems = BIT(MEM_ANON), .pins = PINS_PINDMA,
 		.flags = SCENARIO_FULL,
 		.run = pinned,
+	}, {
+		.name = "exclusive.pin",
+		.promise = "whoever pins a page that is exclusive to a device takes it back first, and gets the same page: " SOURCE,
+		.fix = FIX,
+		.mems = BIT(MEM_ANON) | BIT(MEM_THP), .pins = PINS_PINDMA,
+		.flags = SCENARIO_FULL,
+		.run = pin,
 	}, {
 		.name = "exclusive.pinned_fork",
 		.promise = "a page that is pinned and exclusive to a device stays the parent's over fork(): " SOURCE,

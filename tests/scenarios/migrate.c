@@ -7,14 +7,16 @@
  * That they were at work a decoy shows: memory of the same process that nobody
  * uses, which must have been moved. Red: a driver that does not hold its pages
  * (tests/mutants/no-reference.patch); on demand, where the pages do move, one that
- * does not listen (deaf-on-demand.patch).
+ * does not listen (deaf-on-demand.patch); -plain for numa_balancing.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "test.h"
@@ -83,6 +85,59 @@ static void move_pages_(struct test *t)
 		tried |= test_pfn(t, decoy_of(t)) != was;
 	}
 	judge_pages(t, tried);
+}
+
+#define HOLES_LEN	(32ul << 20)
+
+/* Memory with a hole beside each page is what compaction is for. */
+static uint8_t *make_holes(struct test *t)
+{
+	uint8_t *p = mmap(NULL, HOLES_LEN, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t i;
+
+	if (p == MAP_FAILED || madvise(p, HOLES_LEN, MADV_NOHUGEPAGE))
+		test_error(t, "mmap: %s", strerror(errno));
+	memset(p, 0xa5, HOLES_LEN);
+	for (i = 0; i < HOLES_LEN; i += 2 * PAGE_SIZE)
+		if (madvise(p + i, PAGE_SIZE, MADV_DONTNEED))
+			test_error(t, "MADV_DONTNEED: %s", strerror(errno));
+	return p;
+}
+
+/* Does compaction move any of it? */
+static unsigned int compact_holes(struct test *t)
+{
+	enum { NR = HOLES_LEN / PAGE_SIZE / 2, STEP = 16 };
+	uint8_t *holes = make_holes(t) + PAGE_SIZE;
+	uint64_t pfn[NR / STEP];
+	unsigned int i, moved = 0;
+	int ret;
+
+	for (i = 0; i < NR / STEP; i++)
+		pfn[i] = test_pfn(t, holes + 2 * i * STEP * PAGE_SIZE);
+	test_step(t, "compact_memory");
+	ret = kernel_set("/proc/sys/vm/compact_memory", "1");
+	if (ret)
+		test_skip(t, "compact_memory: %s", strerror(-ret));
+	for (i = 0; i < NR / STEP; i++)
+		moved += test_pfn(t, holes + 2 * i * STEP * PAGE_SIZE) != pfn[i];
+	return moved;
+}
+
+/*
+ * It moves pages to where a zone ends. If the first ones are there already, the
+ * next ones are not: each try keeps its memory.
+ */
+static void compact(struct test *t)
+{
+	unsigned int i, moved = 0;
+
+	test_setup(t);
+	for (i = 0; i < 8 && !moved; i++)
+		moved = compact_holes(t);
+	test_note(t, "compaction has moved %u pages, after %u tries", moved, i);
+	judge_pages(t, moved);
 }
 
 static void soft_offline(struct test *t)
@@ -209,6 +264,96 @@ static void khugepaged(struct test *t)
 	judge_pages(t, is_whole(t, decoy));
 }
 
+#define BALANCING	"/proc/sys/kernel/numa_balancing"
+
+/* The name of a setting of NUMA balancing: in debugfs since 5.13 */
+static void set_scan(const char *name, const char *value)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/sched/numa_balancing/%s",
+		 name);
+	if (kernel_set(path, value) == -ENOENT) {
+		snprintf(path, sizeof(path), BALANCING "_%s", name);
+		kernel_set(path, value);
+	}
+}
+
+static long hints(void)
+{
+	FILE *f = fopen("/proc/vmstat", "re");
+	char key[64];
+	long val, found = 0;
+
+	while (f && fscanf(f, "%63s %ld", key, &val) == 2)
+		if (!strcmp(key, "numa_hint_faults"))
+			found = val;
+	if (f)
+		fclose(f);
+	return found;
+}
+
+#define MIN_HINTS	300	/* the process has that many pages, and more */
+
+static void *idle(void *arg)
+{
+	for (;;)
+		pause();
+	return arg;
+}
+
+/* Pages are made inaccessible now and then, to see who accesses them. */
+static void __attribute__((noreturn)) be_balanced(struct test *t)
+{
+	double until = now_ms() + MAX_MS;
+	size_t i, len = 512 * PAGE_SIZE;
+	pthread_t thread;
+	uint8_t *others;
+	long before;
+
+	/* Of one thread alone pages are let be that are on its node already. */
+	if (pthread_create(&thread, NULL, idle, NULL))
+		test_error(t, "cannot start a thread");
+	test_setup(t);
+	others = mmap(NULL, len, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (others == MAP_FAILED)
+		test_error(t, "mmap: %s", strerror(errno));
+	madvise(others, len, MADV_NOHUGEPAGE);
+	before = hints();
+	test_step(t, "NUMA balancing");
+	do {
+		for (i = 0; i < len; i += PAGE_SIZE)
+			others[i]++;
+		for (i = 0; i < NR_PAGES * PAGE_SIZE; i += PAGE_SIZE)
+			*(volatile uint8_t *)(t->mem + i);
+	} while (hints() - before < MIN_HINTS && now_ms() < until);
+	kernel_set(BALANCING, "0");
+	test_note(t, "%ld faults told of an access", hints() - before);
+	judge_pages(t, hints() - before >= MIN_HINTS);
+}
+
+/* A process gets its times when it begins. */
+static void numa_balancing(struct test *t)
+{
+	pid_t pid;
+
+	if (access("/sys/devices/system/node/node1", F_OK))
+		test_skip(t, "only one NUMA node: boot with numa=fake=2");
+	set_scan("scan_delay_ms", "1");
+	set_scan("scan_period_min_ms", "1");
+	if (kernel_set(BALANCING, "1"))
+		test_skip(t, "no NUMA balancing in this kernel");
+	pid = fork();
+	if (pid < 0)
+		test_error(t, "fork: %s", strerror(errno));
+	if (!pid)
+		be_balanced(t);
+	waitpid(pid, NULL, 0);
+	kernel_set(BALANCING, "0");
+	_exit(0);	/* it has said how it ended */
+}
+
 #define PROMISE	"a page that a device uses is not moved by "
 #define SOURCE	": pin_user_pages.rst, Documentation/mm/page_migration.rst"
 #define PINS	(PINS_PINDMA | PINS_DEMAND)
@@ -220,6 +365,12 @@ const struct scenario migrate_scenarios[] = {
 		.mems = BIT(MEM_ANON), .pins = PINS,
 		.flags = SCENARIO_FULL,
 		.run = move_pages_,
+	}, {
+		.name = "migrate.compact",
+		.promise = PROMISE "compaction" SOURCE,
+		.mems = BIT(MEM_ANON), .pins = PINS,
+		.flags = SCENARIO_FULL,
+		.run = compact,
 	}, {
 		.name = "migrate.soft_offline",
 		.promise = PROMISE "MADV_SOFT_OFFLINE" SOURCE,
@@ -244,6 +395,14 @@ const struct scenario migrate_scenarios[] = {
 		.mems = BIT(MEM_ANON), .pins = PINS,
 		.flags = SCENARIO_FULL,
 		.run = khugepaged,
+	}, {
+		.name = "migrate.numa_balancing",
+		.promise = "NUMA balancing does not take a pinned page from its process: bugzilla 215616, commit 80d47f5de5e3",
+		.fix = "80d47f5de5e3 (5.17): mm: don't try to NUMA-migrate COW pages that have other uses",
+		.mems = BIT(MEM_ANON),
+		.pins = PINS | PINS_UNCOUNTED | PINS_SHARED | PINS_PLAIN,
+		.flags = SCENARIO_FULL,
+		.run = numa_balancing,
 	},
 	{ }
 };
