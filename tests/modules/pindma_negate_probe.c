@@ -14,7 +14,9 @@
  *				(8ac268436e6d, a6e79df92e4a)
  *	widen-fork-race		fork() of the writer lingers before it write-protects
  *				a page, so that others may pin it just then
- *	ignore-fork-race	the same, and pin_user_pages_fast() does not notice
+ *	widen-unmap		reclaim (MADV_PAGEOUT) or a split of the writer's
+ *				pages lingers before they are unmapped
+ *	ignore-fork-race	the same as widen-fork-race, and pin_user_pages_fast() does not notice
  *				that a fork() is under way: Linux before 5.11
  *				(57efa1fe5957)
  *
@@ -129,12 +131,12 @@ static void stop_allow(void)
 
 static struct kprobe protects[MAX_PROTECTS];
 static unsigned int nr_protects;
-static struct mm_struct *forker;	/* only compared, never followed */
+static struct mm_struct *writer;	/* only compared, never followed */
 static bool ignore_race;
 
 static int linger(struct kprobe *p, struct pt_regs *regs)
 {
-	if (current->mm == forker)
+	if (current->mm == writer)
 		udelay(LINGER_US);
 	return 0;
 }
@@ -145,7 +147,7 @@ static int linger(struct kprobe *p, struct pt_regs *regs)
  */
 static int shift_sequence(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
-	if (ignore_race && current->mm == forker)
+	if (ignore_race && current->mm == writer)
 		current->mm->write_protect_seq.sequence--;
 	return 0;
 }
@@ -203,7 +205,7 @@ static int start_fork(void)
 	unsigned long offset, size;
 	int ret;
 
-	forker = current->mm;
+	writer = current->mm;
 	copy_range = (struct kretprobe){
 		.kp.symbol_name = "copy_page_range", .maxactive = 64,
 		.entry_handler = shift_sequence, .handler = shift_sequence,
@@ -233,6 +235,34 @@ static int start_ignore(void)
 	return start_fork();
 }
 
+/* Reclaim and the split of a THP have looked at the references; now they unmap. */
+static struct kprobe unmaps[2];
+static int nr_unmaps;
+
+static void stop_unmap(void)
+{
+	while (nr_unmaps)
+		unregister_kprobe(&unmaps[--nr_unmaps]);
+}
+
+/* try_to_migrate() was a part of try_to_unmap() before 5.14. */
+static int start_unmap(void)
+{
+	static const char *const names[] = { "try_to_unmap", "try_to_migrate" };
+	int i, ret = 0;
+
+	writer = current->mm;
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		unmaps[nr_unmaps] = (struct kprobe){
+			.symbol_name = names[i], .pre_handler = linger,
+		};
+		ret = register_kprobe(&unmaps[nr_unmaps]);
+		if (!ret)
+			nr_unmaps++;
+	}
+	return nr_unmaps ? 0 : ret;
+}
+
 static const struct negation {
 	const char *name;
 	int (*start)(void);
@@ -242,6 +272,7 @@ static const struct negation {
 	{ "allow-longterm-file", start_allow, stop_allow },
 	{ "widen-fork-race", start_widen, stop_fork },
 	{ "ignore-fork-race", start_ignore, stop_fork },
+	{ "widen-unmap", start_unmap, stop_unmap },
 };
 
 static ssize_t probe_write(struct file *file, const char __user *buf,

@@ -64,25 +64,29 @@ static void __attribute__((noreturn)) judge_pages(struct test *t, bool tried)
 
 static void move_pages_(struct test *t)
 {
-	void *pages[NR_PAGES + 1];
-	int nodes[NR_PAGES + 1], status[NR_PAGES + 1], i, node;
+	void *pages[NR_PAGES + 2];
+	int nodes[NR_PAGES + 2], status[NR_PAGES + 2], i, node;
+	struct test decoy = *t;	/* huge pages move as a whole */
 	bool tried = false;
 	uint64_t was;
 
 	if (access("/sys/devices/system/node/node1", F_OK))
 		test_skip(t, "only one NUMA node: boot with numa=fake=2");
 	test_setup(t);
+	test_alloc(&decoy);
+	/* First: it ends at what cannot be moved. Of hugetlb only a head can be. */
+	pages[0] = decoy.buf;
+	pages[1] = t->buf;
 	for (i = 0; i < NR_PAGES; i++)
-		pages[i] = t->mem + i * PAGE_SIZE;
-	pages[NR_PAGES] = decoy_of(t);
-	was = test_pfn(t, decoy_of(t));
+		pages[i + 2] = t->mem + i * PAGE_SIZE;
+	was = test_pfn(t, decoy.buf);
 	test_step(t, "move_pages() to each node");
 	for (node = 0; node < 2; node++) {
-		for (i = 0; i <= NR_PAGES; i++)
+		for (i = 0; i < NR_PAGES + 2; i++)
 			nodes[i] = node;
-		syscall(SYS_move_pages, 0, NR_PAGES + 1, pages, nodes, status,
+		syscall(SYS_move_pages, 0, NR_PAGES + 2, pages, nodes, status,
 			MPOL_MF_MOVE);
-		tried |= test_pfn(t, decoy_of(t)) != was;
+		tried |= test_pfn(t, decoy.buf) != was;
 	}
 	judge_pages(t, tried);
 }
@@ -362,7 +366,7 @@ const struct scenario migrate_scenarios[] = {
 	{
 		.name = "migrate.move_pages",
 		.promise = PROMISE "move_pages()" SOURCE,
-		.mems = BIT(MEM_ANON), .pins = PINS,
+		.mems = MEMS_ANON_ALL, .pins = PINS,
 		.flags = SCENARIO_FULL,
 		.run = move_pages_,
 	}, {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * fork() against what another CPU does to the page at the same time.
+ * fork(), reclaim and splits against what another CPU does to the page at the same
+ * time.
  *
  * Red cells: those of GET on every kernel; while_migrating also all others on
  * 5.10, which copies a migration entry to the child without asking for pins; and
- * those of in_fork_unchecked, which takes 57efa1fe5957 away from in_fork.
+ * those of in_fork_unchecked, which takes 57efa1fe5957 away from in_fork. For
+ * while_reclaiming tests/mutants/no-reference.patch.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,12 +14,20 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "test.h"
+
+#ifndef MADV_PAGEOUT
+#define MADV_PAGEOUT	21
+#endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE	25	/* 6.1 */
+#endif
 
 static atomic_bool stop;
 static atomic_uint forks;
@@ -200,9 +210,84 @@ static void while_migrating(struct test *t)
 	test_kept(t);
 }
 
+/* Pages out, or splits, what the process touches again. */
+static void *reclaimer(void *arg)
+{
+	struct test *t = arg;
+
+	while (!stop) {
+		if (madvise(t->buf, t->len, MADV_PAGEOUT))
+			break;
+		moves++;
+	}
+	return NULL;
+}
+
+static void *splitter(void *arg)
+{
+	struct test *t = arg;
+	char text[64];
+
+	snprintf(text, sizeof(text), "%d,0x%lx,0x%lx", getpid(),
+		 (unsigned long)t->buf, (unsigned long)t->buf + t->len);
+	while (!stop) {
+		/* EAGAIN, EBUSY: that is what the pins are for. */
+		kernel_set("/sys/kernel/debug/split_huge_pages", text);
+		moves++;
+	}
+	return NULL;
+}
+
+#define NR_UNMAPS	100
+
+/*
+ * Who has found a page without pins is about to unmap it, slowly; just then it is
+ * pinned. The one or the other must give way.
+ */
+static void while_unmapping(struct test *t, void *(*unmapper)(void *))
+{
+	time_t start = time(NULL);
+	bool agree = true;
+	pthread_t thread;
+	unsigned int i;
+
+	test_negate_until_exit(t, "widen-unmap");
+	test_alloc(t);
+	test_open(t);
+	thread = begin(t, unmapper);
+	for (i = 0; i < NR_UNMAPS && agree && time(NULL) - start < MAX_SECONDS;
+	     i++) {
+		if (i)
+			test_dereg_mr(t);
+		/* There again, and whole */
+		if (t->mem_type == MEM_THP)
+			madvise(t->buf, t->len, MADV_COLLAPSE);
+		test_cpu_write(t);
+		usleep(test_token(t) % 1000);
+		test_pin(t);
+		test_cpu_write(t);
+		agree = frames_agree(t);
+	}
+	end(thread);
+	test_note(t, "%u pins, %lu attempts to unmap", i, moves);
+	test_two_way(t, NULL);
+	test_kept(t);
+}
+
+static void while_reclaiming(struct test *t)
+{
+	while_unmapping(t, reclaimer);
+}
+
+static void while_splitting(struct test *t)
+{
+	while_unmapping(t, splitter);
+}
+
 /* What each of them takes is too long to do it for the slow and the fast way. */
 #define PINS_EACH	(BIT(PIN_GET_FAST) | BIT(PIN_PIN_FAST) | \
 			 BIT(PIN_FAST_LONGTERM))
+#define PINS_FAST	(BIT(PIN_PIN_FAST) | BIT(PIN_FAST_LONGTERM))
 
 const struct scenario race_scenarios[] = {
 	{
@@ -217,7 +302,7 @@ const struct scenario race_scenarios[] = {
 		.promise = "the same when pins come just before fork() write-protects a page: commit 57efa1fe5957",
 		.fix = "57efa1fe5957 (5.11, 5.10.4): mm/gup: prevent gup_fast from racing with COW during fork",
 		.mems = BIT(MEM_ANON),
-		.pins = BIT(PIN_PIN_FAST) | BIT(PIN_FAST_LONGTERM),
+		.pins = PINS_FAST,
 		.flags = SCENARIO_FULL,
 		.run = in_fork,
 	}, {
@@ -233,6 +318,20 @@ const struct scenario race_scenarios[] = {
 		.mems = BIT(MEM_ANON), .pins = PINS_EACH,
 		.flags = SCENARIO_FULL,
 		.run = while_migrating,
+	}, {
+		.name = "race.while_reclaiming",
+		.promise = "a page that is pinned just after reclaim found it without pins stays the process's: __folio_try_share_anon_rmap() in try_to_unmap_one()",
+		.fix = "6c287605fd56 (5.19): remember exclusively mapped anonymous pages with PG_anon_exclusive, which a swap entry takes along",
+		.mems = BIT(MEM_ANON), .pins = PINS_FAST,
+		.flags = SCENARIO_FULL,
+		.run = while_reclaiming,
+	}, {
+		.name = "race.while_splitting",
+		.promise = "a THP that is pinned just after split_huge_page() found it without pins stays as it is: __folio_try_share_anon_rmap() in __split_huge_pmd_locked()",
+		.fix = "6c287605fd56 (5.19): remember exclusively mapped anonymous pages with PG_anon_exclusive",
+		.mems = BIT(MEM_THP), .pins = PINS_FAST,
+		.flags = SCENARIO_FULL,
+		.run = while_splitting,
 	},
 	{ }
 };

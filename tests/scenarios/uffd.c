@@ -73,19 +73,23 @@ static void wp(struct test *t)
 
 static void move(struct test *t)
 {
-	uint8_t *to = mmap(NULL, 16 * PAGE_SIZE, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	bool whole = t->mem_type == MEM_THP;
 	struct uffdio_move arg = { 0 };
+	uint8_t *to;
 	int fd;
 
+	test_setup(t);
+	to = mmap(NULL, 2 * t->len, PROT_READ | PROT_WRITE,
+		  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (to == MAP_FAILED)
 		test_error(t, "mmap: %s", strerror(errno));
-	test_setup(t);
+	/* Aligned as they are */
+	to = (uint8_t *)(((uintptr_t)to + t->len - 1) & -t->len);
 	fd = uffd_register(t, UFFD_FEATURE_MOVE, to,
 			   UFFDIO_REGISTER_MODE_MISSING);
-	arg.src = (uintptr_t)t->mem;
+	arg.src = (uintptr_t)(whole ? t->buf : t->mem);
 	arg.dst = (uintptr_t)to;
-	arg.len = NR_PAGES * PAGE_SIZE;
+	arg.len = whole ? t->len : NR_PAGES * PAGE_SIZE;
 	test_step(t, "UFFDIO_MOVE");
 	if (!ioctl(fd, UFFDIO_MOVE, &arg))
 		test_lost(t, "the pages were moved to another address while the device uses them");
@@ -109,7 +113,7 @@ const struct scenario uffd_scenarios[] = {
 		.name = "uffd.move",
 		.promise = "UFFDIO_MOVE does not move a page that is pinned: ioctl_userfaultfd(2), EBUSY",
 		.fix = "adef440691ba (6.8): userfaultfd: UFFDIO_MOVE uABI",
-		.mems = BIT(MEM_ANON),
+		.mems = BIT(MEM_ANON) | BIT(MEM_THP),
 		.pins = PINS_STOCK | PINS_UNCOUNTED,
 		.flags = SCENARIO_FULL,
 		.run = move,
