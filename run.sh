@@ -40,7 +40,7 @@ RESULTS_ROOT=${PINDMA_RESULTS:-$ROOT/results}
 # shellcheck source-path=SCRIPTDIR
 . "$ROOT/images/lib/scenarios.sh"
 
-COMMANDS=(run list shell gdb bench fuzz kselftest report clean check)
+COMMANDS=(run list shell gdb bench fuzz coverage kselftest report clean check)
 
 help_main() {
     cat <<HELP
@@ -55,6 +55,7 @@ pinned pages. Sets up what is missing. The last line is the verdict.
   gdb      the same, with a debugger's port open
   bench    how fast the device is, beside memcpy, NVMe, soft-RoCE and edu
   fuzz     the device under random accesses and sanitizers; its line coverage
+  coverage where the kernel asks whether a page is pinned, and which cases got there
   kselftest the kernel's own tests of pinned pages, with the device as their reader
   report   print the last run's report again
   check    the project's own tests
@@ -154,6 +155,18 @@ coverage of the device. Exits 1 for a report, or below $FUZZ_COVERAGE % of the l
   --input FILE        run only this input, for example one that a report has saved
 HELP
         ;;
+    coverage)
+        cat <<HELP
+Usage: ./run.sh coverage [OPTION]...
+
+Runs all scenarios on 6.12 with a counter at each place of the kernel, and of the filesystems' modules, that asks
+folio_maybe_dma_pinned(). Prints for each how many pages, and folios of several pages, were pinned there, in how many cases
+and in which first; results/last/coverage.json has all. Exits 1 if a case failed, or if a place was missed that can be reached.
+
+  -t, -g, --seed, --timeout, --case-limit: as for run
+HELP
+        help_guest_options
+        ;;
     kselftest)
         cat <<HELP
 Usage: ./run.sh kselftest [OPTION]...
@@ -206,6 +219,7 @@ options_of() {
     case $1 in
     run) echo "${RUN_OPTIONS[@]}" ;;
     shell | gdb) echo "${GUEST_OPTIONS[@]}" ;;
+    coverage) echo -t -g --seed --timeout --case-limit "${GUEST_OPTIONS[@]}" ;;
     kselftest) echo --timeout --case-limit "${GUEST_OPTIONS[@]}" ;;
     bench) echo --quick --rounds --profile --timeout -k --build --qemu --qemu-src --smp --memory --append ;;
     check) echo -t --full ;;
@@ -305,23 +319,42 @@ provision() {
     [ "$VM_MODE" != kselftest ] || kselftest_provision
 }
 
-cmd_run() {
-    local spec arguments=()
-    parse_options run "$@"
-    parse_kernels
+# What options choose of the scenarios, as the runner's ARGUMENTS.
+choose_scenarios() {
+    local spec
     scenarios_check
     scenarios_pinner
     scenarios_disks
-    [ -z "$OPT_PINNER" ] || arguments+=(--pinner "$OPT_PINNER")
-    [ -z "$OPT_ALL" ] || arguments+=(--all)
-    for spec in "${OPT_TESTS[@]}"; do arguments+=(-t "$spec"); done
-    for spec in "${OPT_GROUPS[@]}"; do arguments+=(-g "$spec"); done
-    [ -z "$OPT_SEED" ] || arguments+=(--seed "$OPT_SEED")
-    [ -z "$OPT_REPEAT" ] || arguments+=(--repeat "$OPT_REPEAT")
-    [ -z "$OPT_STORM" ] || arguments+=(--storm "$OPT_STORM")
-    [ -z "$OPT_UNTIL_FAIL" ] || arguments+=(--until-fail)
-    [ -z "$OPT_TRACE" ] || arguments+=(--trace)
-    run_kernels "${arguments[@]}"
+    ARGUMENTS=()
+    [ -z "$OPT_PINNER" ] || ARGUMENTS+=(--pinner "$OPT_PINNER")
+    [ -z "$OPT_ALL" ] || ARGUMENTS+=(--all)
+    for spec in "${OPT_TESTS[@]}"; do ARGUMENTS+=(-t "$spec"); done
+    for spec in "${OPT_GROUPS[@]}"; do ARGUMENTS+=(-g "$spec"); done
+    [ -z "$OPT_SEED" ] || ARGUMENTS+=(--seed "$OPT_SEED")
+}
+
+cmd_run() {
+    parse_options run "$@"
+    parse_kernels
+    choose_scenarios
+    [ -z "$OPT_REPEAT" ] || ARGUMENTS+=(--repeat "$OPT_REPEAT")
+    [ -z "$OPT_STORM" ] || ARGUMENTS+=(--storm "$OPT_STORM")
+    [ -z "$OPT_UNTIL_FAIL" ] || ARGUMENTS+=(--until-fail)
+    [ -z "$OPT_TRACE" ] || ARGUMENTS+=(--trace)
+    run_kernels "${ARGUMENTS[@]}"
+}
+
+cmd_coverage() {
+    local code=0
+    parse_options coverage "$@"
+    parse_kernels
+    [ ${#KERNELS[@]} -eq 1 ] || usage_error "coverage: one kernel at a time."
+    [ ${#OPT_TESTS[@]} -gt 0 ] || [ ${#OPT_GROUPS[@]} -gt 0 ] || OPT_ALL=1
+    choose_scenarios
+    (run_kernels --coverage "${ARGUMENTS[@]}") || code=$?
+    [ "$code" -le 1 ] || exit "$code"
+    python3 -B "$ROOT/tests/rig/asked.py" "$RESULTS_ROOT/last" || code=1
+    exit "$code"
 }
 
 # run_kernels RUNNER-ARGUMENT...: set up, boot each of KERNELS, report.
@@ -486,6 +519,7 @@ main() {
     shell | gdb) cmd_interactive "$command" "$@" ;;
     bench) cmd_bench "$@" ;;
     fuzz) cmd_fuzz "$@" ;;
+    coverage) cmd_coverage "$@" ;;
     kselftest) cmd_kselftest "$@" ;;
     report) cmd_report "$@" ;;
     clean) cmd_clean "$@" ;;

@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "asked.h"
 #include "result.h"
 #include "trace.h"
 
@@ -100,7 +101,7 @@ static struct options {
 	unsigned int nr_groups;
 	const char *pinner;	/* NULL: the device and its driver */
 	unsigned int pins;	/* of the pinner, a mask of enum pin */
-	bool all, until_fail, trace;
+	bool all, until_fail, trace, coverage;
 	uint64_t seed;
 	unsigned int repeat, case_limit, storm, from;
 } opt = { .seed = 1, .repeat = 1, .case_limit = 60,
@@ -502,6 +503,8 @@ static void run_case(unsigned int nr, const struct plan_entry *e,
 		snprintf(result->reason, sizeof(result->reason),
 			 "the kernel complains: %.200s", line);
 	}
+	if (opt.coverage)
+		asked_end(name);
 	judge(nr, name, e->name, e->scenario->fix);
 	printf("# time %s %.3f\n", name, (now_ms() - start) / 1e3);
 	fflush(stdout);
@@ -537,6 +540,7 @@ static void usage(FILE *f)
 	      "      --until-fail    stop at the first failure\n"
 	      "      --storm N       rounds of the storm.* cases, seconds of fuzz.*\n"
 	      "      --trace         a timeline of each case, with the kernel's part\n"
+	      "      --coverage      where the kernel asks whether a page is pinned\n"
 	      "      --case-limit S  seconds for a case (default 60)\n"
 	      "      --from N        those before the Nth are done: another guest had them\n"
 	      "      --kselftest PROGRAM\n"
@@ -622,7 +626,8 @@ static bool choose_pinner(const char *name)
 /* -1: go on */
 static int parse(int argc, char **argv)
 {
-	enum { ALL = 256, SEED, REPEAT, UNTIL_FAIL, STORM, TRACE, CASE_LIMIT,
+	enum { ALL = 256, SEED, REPEAT, UNTIL_FAIL, STORM, TRACE, COVERAGE,
+	       CASE_LIMIT,
 	       KSELFTEST, LIST, OUTPUT, PINNER, FROM };
 	static const struct option options[] = {
 		{ "test", required_argument, NULL, 't' },
@@ -634,6 +639,7 @@ static int parse(int argc, char **argv)
 		{ "until-fail", no_argument, NULL, UNTIL_FAIL },
 		{ "storm", required_argument, NULL, STORM },
 		{ "trace", no_argument, NULL, TRACE },
+		{ "coverage", no_argument, NULL, COVERAGE },
 		{ "case-limit", required_argument, NULL, CASE_LIMIT },
 		{ "from", required_argument, NULL, FROM },
 		{ "kselftest", required_argument, NULL, KSELFTEST },
@@ -692,6 +698,9 @@ static int parse(int argc, char **argv)
 			break;
 		case TRACE:
 			opt.trace = true;
+			break;
+		case COVERAGE:
+			opt.coverage = true;
 			break;
 		case CASE_LIMIT:
 			if (!small_number(optarg, &opt.case_limit))
@@ -815,6 +824,8 @@ static int run_all(void)
 	}
 	if (opt.trace)
 		trace_start();
+	if (opt.coverage)
+		asked_start();
 	print_promises();
 	printf("1..%u\n", nr_plan * opt.repeat);
 	for (round = 0; round < opt.repeat; round++) {
