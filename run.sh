@@ -77,7 +77,8 @@ help_guest_options() {
     cat <<HELP
   -k KERNEL[,KERNEL]  ${STOCK_KERNELS[*]} (newest stock Debian kernel), an exact version that the archive has such as
                       6.12.107, a linux-image .deb, a bzImage or a kernel tree, or debug (6.12 with KASAN, lockdep and
-                      the like, built from source, a quarter of an hour; not tried to its end yet); default 6.12
+                      the like, built from source, a quarter of an hour; not tried to its end yet); default 6.12. Several
+                      are booted beside each other if there are CPUs (--smp each) and memory for that
   --build DIR         the tree that a bzImage was built in
   --qemu VERSION      another version of the QEMU source package, for example 10.0
   --qemu-src DIR      a QEMU source tree of your own; it is only read
@@ -359,7 +360,7 @@ cmd_coverage() {
 
 # run_kernels RUNNER-ARGUMENT...: set up, boot each of KERNELS, report.
 run_kernels() {
-    local out dir dirs=() spec code=0 index=0
+    local out dir dirs=() spec index=0
     if [ -n "$OPT_DRY" ]; then dry_run; return; fi
 
     cache_lock
@@ -380,16 +381,34 @@ run_kernels() {
     cache_unlock
 
     results_info "$out"
+    boot_kernels "$@"
     RUN_DIRS=()
-    for index in "${!dirs[@]}"; do
-        vm_restore "${dirs[index]}"
-        RUN_DIRS+=("${dirs[index]}")
-        code=0
-        vm_run "${dirs[index]}" "${KERNELS[index]}" "$@" || code=$?
-        [ "$code" -ne 130 ] || break
-        [ -e "${dirs[index]}/vm.json" ] || die "$EXIT_RIG" "the VM runner failed, see above; results: $out"
+    for dir in "${dirs[@]}"; do
+        [ ! -e "$dir/vm.sh" ] || rm "$dir/vm.sh"
+        if [ -e "$dir/vm.json" ]; then RUN_DIRS+=("$dir")
+        elif [ "$VM_CODE" -ne 130 ]; then die "$EXIT_RIG" "the VM runner failed, see above; results: $out"; fi
     done
     results_finish "$out"
+}
+
+# boot_kernels RUNNER-ARGUMENT...: each of KERNELS in its of run_kernels' dirs, as many beside each other as there is room for.
+boot_kernels() {
+    local index queue=("${!dirs[@]}") room=1
+    [ ${#queue[@]} -eq 1 ] || room=$(vm_room)
+    [ "$room" -le 1 ] || LIVE=
+    while [ ${#queue[@]} -gt 0 ] || [ ${#VM_RUNNING[@]} -gt 0 ]; do
+        if [ ${#queue[@]} -gt 0 ] && { [ ${#VM_RUNNING[@]} -lt "$room" ] || [ ${#VM_RUNNING[@]} -eq 0 ]; }; then
+            index=${queue[0]} queue=("${queue[@]:1}")
+            vm_restore "${dirs[index]}"
+            vm_start "${dirs[index]}" "${KERNELS[index]}" "$@"
+            continue
+        fi
+        vm_wait
+        if [ "$VM_CODE" -eq 130 ]; then queue=()
+        elif vm_lost_to_int3 "$VM_DIR"; then
+            for index in "${!dirs[@]}"; do [ "${dirs[index]}" != "$VM_DIR" ] || queue+=("$index"); done
+        fi
+    done
 }
 
 # The command line with what is known: a cold cache has no paths yet.

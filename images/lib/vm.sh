@@ -143,24 +143,28 @@ vm_accel() {
 }
 
 # vm_run DIR SPEC RUNNER-ARGUMENT...: boots the current kernel; what it did is in DIR/vm.json.
-#
-# TCG on a busy host now and then loses a boot to the kernel's patching of its own code: one CPU runs into the int3 that
-# another has just taken away. That says nothing about the kernel, so it gets one more try.
 vm_run() {
-    local code=0
-    vm_boot "$@" || code=$?
-    if [ "$code" -eq "$EXIT_RIG" ] && [ "$ACCEL" = tcg ] && grep -qs 'Oops: int3' "$1/console.log" &&
-        grep -qs '"booted": false' "$1/vm.json"; then
-        say "The kernel panicked over an int3 while it booted, as it may under TCG: once more"
-        mv "$1/console.log" "$1/console-int3.log"
-        code=0
-        vm_boot "$@" || code=$?
-    fi
-    return "$code"
+    vm_start "$@"
+    vm_wait
+    ! vm_lost_to_int3 "$1" || { vm_start "$@"; vm_wait; }
+    return "$VM_CODE"
 }
 
-vm_boot() {
-    local dir=$1 spec=$2 rc=0 live=() pid
+# TCG on a busy host now and then loses a boot to the kernel's patching of its own code: one CPU runs into the int3 that
+# another has just taken away. That says nothing about the kernel, so it gets one more try.
+vm_lost_to_int3() {
+    [ "$VM_CODE" -eq "$EXIT_RIG" ] && [ "$ACCEL" = tcg ] && grep -qs 'Oops: int3' "$1/console.log" &&
+        grep -qs '"booted": false' "$1/vm.json" || return 1
+    say "The kernel panicked over an int3 while it booted, as it may under TCG: once more"
+    mv "$1/console.log" "$1/console-int3.log"
+}
+
+# The guests that run, by process.
+declare -A VM_RUNNING=()
+
+# vm_start DIR SPEC RUNNER-ARGUMENT...: like vm_run, without waiting for its end.
+vm_start() {
+    local dir=$1 spec=$2 live=()
     shift 2
     [ "$VM_MODE" = bench ] || set -- --case-limit "$LIMIT_CASE" "$@"
     image_with_job "$IMAGE" "$VM_MODE" "$dir/initrd" "$@"
@@ -176,12 +180,29 @@ vm_boot() {
     # In the background, so that a signal is handled at once; killed with this script, whatever happens to it.
     setpriv --pdeathsig TERM python3 -B "$ROOT/tests/rig/vm.py" --out "$dir" --kernel "$spec" --accel "$ACCEL" \
         --boot-limit "$LIMIT_BOOT" --case-limit "$LIMIT_CASE" --total-limit "$LIMIT_TOTAL" "${live[@]}" -- "${QEMU_COMMAND[@]}" &
-    pid=$!
-    # Ctrl-C ends the guest, not the report of what was seen until then.
-    trap 'kill -INT "$pid" 2>/dev/null || true' INT TERM HUP
-    while kill -0 "$pid" 2>/dev/null; do rc=0; wait "$pid" || rc=$?; done
-    default_traps
-    return "$rc"
+    VM_RUNNING[$!]=$dir
+    # Ctrl-C ends the guests, not the report of what was seen until then.
+    trap 'kill -INT "${!VM_RUNNING[@]}" 2>/dev/null || true' INT TERM HUP
+}
+
+# Until one of the guests that run has ended: VM_DIR, and how, VM_CODE.
+vm_wait() {
+    local pid=
+    while [ -z "${pid:-}" ]; do     # a signal unsets it
+        VM_CODE=0
+        wait -n -p pid "${!VM_RUNNING[@]}" || VM_CODE=$?
+    done
+    VM_DIR=${VM_RUNNING[$pid]}
+    unset "VM_RUNNING[$pid]"
+    [ ${#VM_RUNNING[@]} -gt 0 ] || default_traps
+}
+
+# How many guests have room beside each other
+vm_room() {
+    local memory cpus
+    memory=$(($(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo) / 1024 / (OPT_MEMORY + 512)))
+    cpus=$(($(nproc) / ${OPT_SMP:-2}))
+    [ "$memory" -lt "$cpus" ] && echo "$memory" || echo "$cpus"
 }
 
 # Several kernels are all set up first and booted after that, outside the lock: one guest's variables, kept.
@@ -192,5 +213,4 @@ vm_save() {
 vm_restore() {
     # shellcheck source=/dev/null
     . "$1/vm.sh"
-    rm "$1/vm.sh"
 }
