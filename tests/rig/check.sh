@@ -218,6 +218,15 @@ check_mutants() {
     "$ROOT/tests/mutants/run.sh"
 }
 
+# They are patches of what changes all the time. To see it red: rename a variable that one of them has in its context.
+check_mutants_apply() {
+    local patch code=0
+    for patch in "$ROOT"/tests/mutants/*.patch; do
+        patch -s --dry-run -d "$ROOT" -p1 -F0 <"$patch" || { echo "$patch does not apply"; code=1; }
+    done
+    return "$code"
+}
+
 # The same scenarios again and again: the verdicts of all repeats are those of the first round.
 check_repeats() {
     check_run "$@"
@@ -279,6 +288,7 @@ check_main() {
     check "shellcheck" check_shellcheck
     check "python syntax" check_python
     check "licences, no mirror named" check_tree
+    check "mutants apply" check_mutants_apply
     check "QEMU checkpatch" check_qemu_style
     check "host tests" check_host_tests
     check "power cut: the judge of disks" check_disk_judge
