@@ -117,7 +117,7 @@ Usage: ./run.sh run [OPTION]...
                       It has 64 bytes for each access: a hammer without a limit makes gigabytes
   --trace             a timeline of each case in report.html and trace.json (for Perfetto), with what the kernel did
                       meanwhile (ftrace), on one clock; without it only of what was lost, and without the kernel
-  --bisect            exit 125 if the kernel cannot be built against or booted, for "git bisect run"
+  --bisect            for "git bisect run": builds the tree of -k first, and exits 125 if that fails or it does not boot
 HELP
         help_guest_options
         ;;

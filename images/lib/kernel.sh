@@ -45,6 +45,11 @@ kernel_check() {
     if [ -d "$spec" ]; then
         [[ -e $spec/Makefile && -d $spec/arch/x86 ]] ||
             usage_error "kernel '$spec' is a directory, but not a kernel's source or build tree."
+        if [ -n "$OPT_BISECT" ]; then
+            [ -e "$spec/.config" ] || kernel_unusable "kernel '$spec' cannot be built: .config is missing (make defconfig)."
+            echo tree
+            return
+        fi
         [ -e "$spec/arch/x86/boot/bzImage" ] ||
             kernel_unusable "kernel '$spec' is not built: arch/x86/boot/bzImage is missing (make bzImage modules_prepare)."
         [ -e "$spec/include/config/kernel.release" ] ||
@@ -135,7 +140,10 @@ kernel_provision() {
     exact) kernel_exact "$spec" ;;
     deb) kernel_deb "$(realpath "$spec")" ;;
     bzimage) kernel_tree "$(realpath "$spec")" "${OPT_BUILD:-$(realpath "$(dirname "$(realpath "$spec")")/../../..")}" ;;
-    tree) kernel_tree "$(realpath "$spec/arch/x86/boot/bzImage")" "$(realpath "$spec")" ;;
+    tree)
+        [ -z "$OPT_BISECT" ] || kernel_tree_build "$(realpath "$spec")"
+        kernel_tree "$(realpath "$spec/arch/x86/boot/bzImage")" "$(realpath "$spec")"
+        ;;
     esac
 }
 
@@ -250,6 +258,13 @@ kernel_unpack_deb() {
     kernel_headers "$CACHE/apt/$set/apt.conf" "$KERNEL_RELEASE"
     download_debs "$CACHE/apt/$set/apt.conf" "$tmp" "${HEADERS[@]}"
     kernel_unpack "$set" "$KERNEL_RELEASE" "$KERNEL_ROOT" "$deb" "$tmp"/*.deb
+}
+
+# git bisect has checked out something else: what it was built from before is no longer what is there.
+kernel_tree_build() {
+    deps_install "building kernels" "${DEPS_KERNEL[@]}"
+    step kernel-tree-config "Configuring the kernel in $1" make -C "$1" olddefconfig
+    step kernel-tree "Building the kernel in $1" make -C "$1" -j"$(nproc)" bzImage modules
 }
 
 kernel_tree() {
