@@ -23,11 +23,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "device.h"
+#include "shared.h"
 
 #ifndef MADV_PAGEOUT
 #define MADV_PAGEOUT	21
@@ -143,24 +142,20 @@ static void check_taken_back(struct test *t, unsigned int want)
 /* ------------------------------------------------------------------- pages */
 
 /* Who may not pin a single page can have it all on demand. */
+static int pin_and_demand(struct test *t)
+{
+	uint32_t mr;
+
+	if (pindma_reg_mr(t->dev, t->mem, MR_SIZE, PINDMA_PIN_PIN, 0, &mr) !=
+	    -ENOMEM)
+		return -EEXIST;
+	return pindma_reg_mr(t->dev, t->mem, MR_SIZE, PINDMA_PIN_ON_DEMAND, 0,
+			     &mr);
+}
+
 static void poor_man(struct test *t)
 {
-	struct rlimit none = { 0, 0 };
-	uint32_t mr;
-	pid_t pid = fork();
-
-	CHECK(t, pid >= 0);
-	if (!pid) {
-		if (setrlimit(RLIMIT_MEMLOCK, &none) ||
-		    setresgid(65534, 65534, 65534) ||
-		    setresuid(65534, 65534, 65534))
-			_exit(2);
-		_exit(pindma_reg_mr(t->dev, t->mem, MR_SIZE, PINDMA_PIN_PIN, 0,
-				    &mr) != -ENOMEM ||
-		      pindma_reg_mr(t->dev, t->mem, MR_SIZE,
-				    PINDMA_PIN_ON_DEMAND, 0, &mr));
-	}
-	test_wait_exit(t, pid);
+	CHECK(t, !as_nobody(t, pin_and_demand));
 }
 
 /* Nothing is there before it is asked for, and nothing is held then. */

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "device.h"
+#include "shared.h"
 
 static bool has_capability(struct test *t, uint8_t id)
 {

@@ -15,7 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "device.h"
+#include "shared.h"
 
 #define BUF_PAGES	16
 #define BUF_SIZE	(BUF_PAGES * PAGE_SIZE)
@@ -124,15 +124,6 @@ static void refused(struct test *t)
 		 errno == EINVAL);
 	close(fd);
 	test_kept(t);
-}
-
-static bool stamps_go_on(volatile uint64_t *stamp, unsigned int ms)
-{
-	uint64_t was = *stamp;
-
-	while (ms-- && *stamp == was)
-		usleep(1000);
-	return *stamp != was;
 }
 
 /* The mr keeps the dma-buf, whatever is closed meanwhile; and lets go of it. */

@@ -15,10 +15,9 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "device.h"
+#include "shared.h"
 
 #define SIZED(type, ...)	((type){ .size = sizeof(type), __VA_ARGS__ })
 
@@ -56,25 +55,6 @@ static struct pindma_queue *queue;
 static uint64_t mem(struct test *t)
 {
 	return (uintptr_t)t->mem;
-}
-
-/* The same by somebody who has no capability and may lock nothing */
-static int as_nobody(struct test *t, int (*fn)(struct test *t))
-{
-	struct rlimit none = { 0, 0 };
-	int status;
-	pid_t pid = fork();
-
-	CHECK(t, pid >= 0);
-	if (!pid) {
-		if (setrlimit(RLIMIT_MEMLOCK, &none) ||
-		    setresgid(65534, 65534, 65534) ||
-		    setresuid(65534, 65534, 65534))
-			_exit(255);
-		_exit(-fn(t));
-	}
-	CHECK(t, waitpid(pid, &status, 0) == pid && WIFEXITED(status));
-	return -WEXITSTATUS(status);
 }
 
 /* ------------------------------------------------------------------ one a row */

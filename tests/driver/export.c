@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "device.h"
+#include "shared.h"
 #include "host.h"
 
 #define SIZE	(NR_PAGES * PAGE_SIZE)
@@ -59,16 +59,6 @@ static void start_hammer(struct test *t, struct pindma *dev, uint32_t mr)
 				.len = SIZE, .value = 1 };
 
 	CHECK(t, pindma_post(dev, &op, 1) == 1);
-}
-
-static bool stamps_go_on(struct test *t, unsigned int ms)
-{
-	volatile uint64_t *stamp = (volatile uint64_t *)t->mem;
-	uint64_t was = *stamp;
-
-	while (ms-- && *stamp == was)
-		usleep(1000);
-	return *stamp != was;
 }
 
 /* All who have the pages see the same. */
@@ -179,7 +169,7 @@ static void orders(struct test *t)
 				test_lost(t, "order %.3s: %ld pages are pinned, not %ld, when %d of 3 have let go",
 					  order[i / 2], kernel_pinned_pages(),
 					  before + NR_PAGES, n);
-			CHECK(t, !importer || stamps_go_on(t, 5000));
+			CHECK(t, !importer || stamps_go_on(t->mem, 5000));
 			switch (order[i / 2][n]) {
 			case 'f':
 				close(fd);
@@ -198,7 +188,7 @@ static void orders(struct test *t)
 				else
 					pindma_close(other);
 				importer = false;
-				CHECK(t, !stamps_go_on(t, 20));
+				CHECK(t, !stamps_go_on(t->mem, 20));
 			}
 		}
 		/* The last descriptor ends on the way out of close(). */
@@ -249,7 +239,7 @@ static void killed(struct test *t)
 						       &theirs));
 			start_hammer(t, other, theirs);
 			test_start_hammer(t, 0);
-			CHECK(t, stamps_go_on(t, 5000));
+			CHECK(t, stamps_go_on(t->mem, 5000));
 			*ready = true;
 			for (;;)
 				pause();
@@ -303,20 +293,20 @@ static void devices(struct test *t)
 	CHECK(t, t->mem[0] == 0x99 && t->mem[SIZE - 1] == 0x99);
 	CHECK(t, test_dma_read(t, SIZE - 8) == 0x9999999999999999);
 	start_hammer(t, other, theirs);
-	CHECK(t, stamps_go_on(t, 5000));
+	CHECK(t, stamps_go_on(t->mem, 5000));
 
 	/* Whatever is seen: the other cases need one device, and only one. */
 	unbind_device(t, name);
-	goes_on = stamps_go_on(t, 5000);
+	goes_on = stamps_go_on(t->mem, 5000);
 	held = kernel_pinned_pages() == before + NR_PAGES;
 	pindma_close(t->dev);
 	t->dev = NULL;
-	goes_on = goes_on && stamps_go_on(t, 5000);
+	goes_on = goes_on && stamps_go_on(t->mem, 5000);
 	held = held && kernel_pinned_pages() == before + NR_PAGES;
 	ask_host(t, "unplug second");
 	unplugged = wait_for_second(false);
 	/* The name goes before the device stops. */
-	for (tries = 0; tries < 100 && stamps_go_on(t, 50); tries++)
+	for (tries = 0; tries < 100 && stamps_go_on(t->mem, 50); tries++)
 		usleep(10000);
 	stopped = tries < 100;
 	wait_for_unpin(t, before);

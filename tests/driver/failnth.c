@@ -22,7 +22,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "device.h"
+#include "shared.h"
 
 #define SIZED(type, ...)	((type){ .size = sizeof(type), __VA_ARGS__ })
 

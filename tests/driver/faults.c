@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "device.h"
+#include "shared.h"
 
 #define MS		1000000ull	/* of the device's clock */
 #define OFFSET		0x208		/* of the word that is written */

@@ -26,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "device.h"
+#include "shared.h"
 #include "host.h"
 
 #define PORTS		"/sys/class/virtio-ports"
@@ -150,16 +150,6 @@ bool kernel_says(struct test *t, const char *word, const char *other,
 
 /* ------------------------------------------------------------- what is there */
 
-static bool stamps_go_on(struct test *t, unsigned int ms)
-{
-	volatile uint64_t *stamp = (volatile uint64_t *)t->mem;
-	uint64_t was = *stamp;
-
-	while (ms-- && *stamp == was)
-		usleep(1000);
-	return *stamp != was;
-}
-
 /* Pages pinned before the hammer's were */
 static long pinned_before;
 
@@ -172,7 +162,7 @@ static uint64_t hammer_at_work(struct test *t, uint32_t rate)
 	test_open(t);
 	test_reg_mr(t);
 	hammer = test_start_hammer(t, rate);
-	CHECK(t, stamps_go_on(t, 5000));
+	CHECK(t, stamps_go_on(t->mem, 5000));
 	return hammer;
 }
 
@@ -193,7 +183,7 @@ static void works_again(struct test *t)
 	test_open(t);
 	test_reg_mr(t);
 	hammer = test_start_hammer(t, 0);
-	CHECK(t, stamps_go_on(t, 5000));
+	CHECK(t, stamps_go_on(t->mem, 5000));
 	test_stop_hammer(t, hammer);
 	CHECK(t, !pindma_dereg_mr(t->dev, t->mr));
 	CHECK(t, kernel_pinned_pages() == pinned_before);
@@ -211,7 +201,7 @@ static struct farewell say_farewell(struct test *t, uint64_t hammer)
 	struct farewell f;
 
 	f.hangup = poll(&pfd, 1, UNPLUG_MS) == 1 && pfd.revents & POLLHUP;
-	f.stopped = !stamps_go_on(t, 50);
+	f.stopped = !stamps_go_on(t->mem, 50);
 	f.aborted = pindma_wait(t->dev, &c, 1, 1000) == 1 &&
 		    c.user_data == hammer && c.status == PINDMA_ST_ABORTED;
 	f.no_device = pindma_wait(t->dev, &c, 1, 1000) == -ENODEV;
@@ -330,7 +320,7 @@ static void removal(struct test *t, bool surprise)
 	slot = open_slot(t, &control);
 	if (surprise) {
 		pull_out(t, control, slot);
-		stopped = !stamps_go_on(t, 20);
+		stopped = !stamps_go_on(t->mem, 20);
 	} else {
 		ask_host(t, "unplug");
 	}
@@ -392,10 +382,10 @@ static void came_back(struct test *t, uint64_t hammer)
 	CHECK(t, pindma_wait(t->dev, &c, 1, 1000) == 1);
 	CHECK(t, c.user_data == hammer && c.status == PINDMA_ST_ABORTED);
 	wait_until_back(t);
-	CHECK(t, !stamps_go_on(t, 50));
+	CHECK(t, !stamps_go_on(t->mem, 50));
 	CHECK(t, kernel_pinned_pages() == pinned_before + NR_PAGES);
 	hammer = test_start_hammer(t, 0);
-	CHECK(t, stamps_go_on(t, 5000));
+	CHECK(t, stamps_go_on(t->mem, 5000));
 	test_stop_hammer(t, hammer);
 	CHECK(t, !pindma_dereg_mr(t->dev, t->mr));
 	CHECK(t, kernel_pinned_pages() == pinned_before);
@@ -489,7 +479,7 @@ static void aer(struct test *t, const char *kind, const char *severity)
 	watch_kernel_log(t);
 	ask_host(t, "aer %s", kind);
 	said = kernel_says(t, "PCIe Bus Error", severity, 5);
-	CHECK(t, stamps_go_on(t, 5000));
+	CHECK(t, stamps_go_on(t->mem, 5000));
 	test_stop_hammer(t, hammer);
 	CHECK(t, !pindma_dereg_mr(t->dev, t->mr));
 	test_check_unpinned(t, t->mr);
@@ -637,7 +627,7 @@ static void pause_vm(struct test *t)
 	test_note(t, "stamp 0x%llx when the VM had stopped, 0x%llx half a second later",
 		  first, last);
 	CHECK(t, first && first == last);
-	CHECK(t, stamps_go_on(t, 5000));
+	CHECK(t, stamps_go_on(t->mem, 5000));
 	CHECK(t, *(volatile uint64_t *)t->mem > first);
 	test_stop_hammer(t, hammer);
 	test_kept(t);
@@ -693,7 +683,7 @@ static void migrate(struct test *t)
 	CHECK(t, pindma_read_journal(t->dev, &first, &e, 0, &newest) >= 0);
 	test_note(t, "the host compared%s bytes of both memories",
 		  ask_host(t, "migrate"));
-	CHECK(t, stamps_go_on(t, 5000));
+	CHECK(t, stamps_go_on(t->mem, 5000));
 	usleep(100000);
 	CHECK(t, check_stamps(t, newest) > 10);
 	test_stop_hammer(t, hammer);
@@ -717,7 +707,7 @@ static void migrate_load(struct test *t)
 	}
 	test_note(t, "the host compared%s bytes of both memories",
 		  ask_host(t, "migrate"));
-	CHECK(t, stamps_go_on(t, 5000));
+	CHECK(t, stamps_go_on(t->mem, 5000));
 	test_stop_hammer(t, hammer);
 	test_kept(t);
 }

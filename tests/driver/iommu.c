@@ -14,7 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "device.h"
+#include "shared.h"
 #include "host.h"
 
 #define STAMPS	8u

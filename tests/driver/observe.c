@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "device.h"
+#include "shared.h"
 #include "host.h"
 
 #define INSTANCE	"/sys/kernel/debug/tracing/instances/pindma-test"

@@ -18,17 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "device.h"
-
-static bool stamps_go_on(struct test *t, unsigned int ms)
-{
-	volatile uint64_t *stamp = (volatile uint64_t *)t->mem;
-	uint64_t was = *stamp;
-
-	while (ms-- && *stamp == was)
-		usleep(1000);
-	return *stamp != was;
-}
+#include "shared.h"
 
 /* Each case begins with a device, whose name this finds, that writes. */
 static uint64_t hammer_at_work(struct test *t, char name[256])
@@ -38,7 +28,7 @@ static uint64_t hammer_at_work(struct test *t, char name[256])
 	test_reg_mr(t);
 	find_device(t, name);
 	hammer = test_start_hammer(t, 0);
-	CHECK(t, stamps_go_on(t, 5000));
+	CHECK(t, stamps_go_on(t->mem, 5000));
 	return hammer;
 }
 
@@ -55,7 +45,7 @@ static void unbind(struct test *t)
 	test_open(t);
 	hammer = hammer_at_work(t, name);
 	unbind_device(t, name);
-	CHECK(t, !stamps_go_on(t, 50));
+	CHECK(t, !stamps_go_on(t->mem, 50));
 	CHECK(t, kernel_pinned_pages() == pinned);
 	pfd.fd = pindma_fd(t->dev);
 	CHECK(t, poll(&pfd, 1, 1000) == 1 && pfd.revents & POLLHUP);
@@ -92,11 +82,11 @@ static void bus_master(struct test *t)
 	test_open(t);
 	hammer = hammer_at_work(t, name);
 	set_bus_master(t, false);
-	on = stamps_go_on(t, 50);
+	on = stamps_go_on(t->mem, 50);
 	/* Whatever was seen: the other cases need the device. */
 	set_bus_master(t, true);
 	CHECK(t, !on);
-	CHECK(t, stamps_go_on(t, 5000));
+	CHECK(t, stamps_go_on(t->mem, 5000));
 	test_stop_hammer(t, hammer);
 	test_kept(t);
 }
@@ -156,7 +146,7 @@ static void no_answer(struct test *t)
 	unbind_device(t, name);
 	bind_device(t, name);
 	CHECK(t, !dereg);
-	CHECK(t, !stamps_go_on(t, 50));
+	CHECK(t, !stamps_go_on(t->mem, 50));
 	CHECK(t, pinned == 0);
 	CHECK(t, polled == 1 && pfd.revents & POLLERR);
 	CHECK(t, aborted);

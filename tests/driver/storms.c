@@ -23,7 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "device.h"
+#include "shared.h"
 #include "host.h"
 
 #define WORKERS		4

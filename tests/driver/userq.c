@@ -24,7 +24,7 @@
 #include <linux/seccomp.h>
 #include <unistd.h>
 
-#include "device.h"
+#include "shared.h"
 
 #define TIMEOUT_MS	10000
 #define ENTRIES		64

@@ -346,3 +346,17 @@ void test_process_to_device(struct test *t, const struct peer *peer)
 {
 	check(t, peer, PROCESS_WRITES);
 }
+
+/* What most of the cases come to: does the process keep its pages over a fork()? */
+void test_fork_and_write(struct test *t)
+{
+	struct peer child;
+
+	test_step(t, "fork");
+	child = test_fork_peer(t, false);
+	test_step(t, "the parent writes");
+	test_cpu_write(t);
+	test_two_way(t, &child);
+	test_peer_exit(t, &child);
+	test_kept(t);
+}

@@ -278,6 +278,7 @@ void test_peer_exit(struct test *t, struct peer *peer);
 void test_wait_exit(struct test *t, pid_t pid);
 unsigned int test_fork_shares(struct test *t, uint8_t *addr, size_t len);
 void test_two_way(struct test *t, const struct peer *peer);
+void __attribute__((noreturn)) test_fork_and_write(struct test *t);
 void test_device_to_process(struct test *t, const struct peer *peer);
 void test_process_to_device(struct test *t, const struct peer *peer);
 

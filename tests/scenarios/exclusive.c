@@ -106,20 +106,14 @@ static void pin(struct test *t)
 
 static void pinned_fork(struct test *t)
 {
-	struct peer child;
 	uint32_t mr;
 
 	test_setup(t);
 	mr = reg_exclusive(t);
 	if (!make_exclusive(t, mr))
 		test_skip(t, "this kernel refuses exclusive access to pinned pages");
-	test_step(t, "exclusive; fork");
-	child = test_fork_peer(t, false);
-	test_step(t, "the parent writes");
-	test_cpu_write(t);
-	test_two_way(t, &child);
-	test_peer_exit(t, &child);
-	test_kept(t);
+	test_step(t, "it is exclusive");
+	test_fork_and_write(t);
 }
 
 static volatile bool stop;

@@ -22,16 +22,8 @@
 /* The case of 2020: pin, fork, and the parent goes on using its buffer. */
 static void parent_write(struct test *t)
 {
-	struct peer child;
-
 	test_setup(t);
-	test_step(t, "fork");
-	child = test_fork_peer(t, false);
-	test_step(t, "the parent writes");
-	test_cpu_write(t);
-	test_two_way(t, &child);
-	test_peer_exit(t, &child);
-	test_kept(t);
+	test_fork_and_write(t);
 }
 
 static void child_write(struct test *t)

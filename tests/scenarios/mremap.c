@@ -14,19 +14,6 @@
 
 #define HAMMER_RATE	20000
 
-static void check_fork(struct test *t)
-{
-	struct peer child;
-
-	test_step(t, "fork");
-	child = test_fork_peer(t, false);
-	test_step(t, "the parent writes");
-	test_cpu_write(t);
-	test_two_way(t, &child);
-	test_peer_exit(t, &child);
-	test_kept(t);
-}
-
 /* To an address that is offset bytes off what a huge page would want */
 static void move_to(struct test *t, size_t offset)
 {
@@ -52,7 +39,7 @@ static void move(struct test *t)
 	test_step(t, "hammer, mremap");
 	move_to(t, 0);
 	test_stop_hammer(t, hammer);
-	check_fork(t);
+	test_fork_and_write(t);
 }
 
 /* A huge page is mapped in small pieces then. */
@@ -61,7 +48,7 @@ static void move_split(struct test *t)
 	test_setup(t);
 	test_step(t, "mremap to where no huge page fits");
 	move_to(t, 5 * PAGE_SIZE);
-	check_fork(t);
+	test_fork_and_write(t);
 }
 
 #define FIX	"70e806e4e645, d042035eaf5f (5.9): do early cow for pinned pages during fork(), split huge pages for it"

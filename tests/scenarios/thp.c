@@ -13,19 +13,6 @@
 
 #define EARLY_COPY	"70e806e4e645, d042035eaf5f (5.9): do early cow for pinned pages during fork(), split huge pages for it"
 
-static void fork_write_look(struct test *t)
-{
-	struct peer child;
-
-	test_step(t, "fork");
-	child = test_fork_peer(t, false);
-	test_step(t, "the parent writes");
-	test_cpu_write(t);
-	test_two_way(t, &child);
-	test_peer_exit(t, &child);
-	test_kept(t);
-}
-
 /* Other rights for one half of it: the huge page is mapped in small pieces. */
 static void split(struct test *t)
 {
@@ -40,7 +27,7 @@ static void pin_split(struct test *t)
 {
 	test_setup(t);
 	split(t);
-	fork_write_look(t);
+	test_fork_and_write(t);
 }
 
 static void split_pin(struct test *t)
@@ -49,7 +36,7 @@ static void split_pin(struct test *t)
 	split(t);
 	test_open(t);
 	test_reg_mr(t);
-	fork_write_look(t);
+	test_fork_and_write(t);
 }
 
 /* The first fork() splits the huge page, the second one finds the pieces. */
@@ -61,13 +48,13 @@ static void fork_twice(struct test *t)
 	test_step(t, "fork");
 	child = test_fork_peer(t, false);
 	test_peer_sync(t, &child);
-	fork_write_look(t);
+	test_fork_and_write(t);
 }
 
 static void fork_(struct test *t)
 {
 	test_setup(t);
-	fork_write_look(t);
+	test_fork_and_write(t);
 }
 
 static void whole(struct test *t)

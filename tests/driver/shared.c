@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The PCI device behind /dev/pindma0, by way of sysfs and procfs. */
+/* What the tests of the driver share, see shared.h. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include "device.h"
+#include "shared.h"
 
 #define DRIVER	"/sys/bus/pci/drivers/pindma/"
 
@@ -99,4 +101,32 @@ long count_interrupts(struct test *t)
 	}
 	fclose(f);
 	return sum;
+}
+
+bool stamps_go_on(volatile void *mem, unsigned int ms)
+{
+	volatile uint64_t *stamp = mem;
+	uint64_t was = *stamp;
+
+	while (ms-- && *stamp == was)
+		usleep(1000);
+	return *stamp != was;
+}
+
+int as_nobody(struct test *t, int (*fn)(struct test *t))
+{
+	struct rlimit none = { 0, 0 };
+	int status;
+	pid_t pid = fork();
+
+	CHECK(t, pid >= 0);
+	if (!pid) {
+		if (setrlimit(RLIMIT_MEMLOCK, &none) ||
+		    setresgid(65534, 65534, 65534) ||
+		    setresuid(65534, 65534, 65534))
+			_exit(255);
+		_exit(-fn(t));
+	}
+	CHECK(t, waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+	return -WEXITSTATUS(status);
 }

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The PCI device behind /dev/pindma0, by way of sysfs. */
-#ifndef DEVICE_H
-#define DEVICE_H
+/*
+ * What the tests of the driver share: the PCI device behind /dev/pindma0, by way of
+ * sysfs, and some small things.
+ */
+#ifndef SHARED_H
+#define SHARED_H
 
 #include "test.h"
 
@@ -14,5 +17,9 @@ void read_config(struct test *t, off_t offset, void *buf, size_t len);
 void write_config(struct test *t, off_t offset, const void *buf, size_t len);
 /* How many interrupts the driver has had */
 long count_interrupts(struct test *t);
+/* Within so many ms a hammer writes there */
+bool stamps_go_on(volatile void *mem, unsigned int ms);
+/* fn() without capabilities and RLIMIT_MEMLOCK: what it returns */
+int as_nobody(struct test *t, int (*fn)(struct test *t));
 
-#endif /* DEVICE_H */
+#endif /* SHARED_H */
