@@ -14,8 +14,9 @@
  *				(8ac268436e6d, a6e79df92e4a)
  *	widen-fork-race		fork() of the writer lingers before it write-protects
  *				a page, so that others may pin it just then
- *	widen-unmap		reclaim (MADV_PAGEOUT) or a split of the writer's
- *				pages lingers before they are unmapped
+ *	widen-unmap		reclaim (MADV_PAGEOUT), a split or a migration that the
+ *				writer asks for lingers before pages are unmapped, and
+ *				before they are mapped again
  *	ignore-fork-race	the same as widen-fork-race, and pin_user_pages_fast() does not notice
  *				that a fork() is under way: Linux before 5.11
  *				(57efa1fe5957)
@@ -235,8 +236,8 @@ static int start_ignore(void)
 	return start_fork();
 }
 
-/* Reclaim and the split of a THP have looked at the references; now they unmap. */
-static struct kprobe unmaps[2];
+/* Who has looked at the references now unmaps, or could not move them and remaps. */
+static struct kprobe unmaps[3];
 static int nr_unmaps;
 
 static void stop_unmap(void)
@@ -248,7 +249,9 @@ static void stop_unmap(void)
 /* try_to_migrate() was a part of try_to_unmap() before 5.14. */
 static int start_unmap(void)
 {
-	static const char *const names[] = { "try_to_unmap", "try_to_migrate" };
+	static const char *const names[] = {
+		"try_to_unmap", "try_to_migrate", "remove_migration_ptes",
+	};
 	int i, ret = 0;
 
 	writer = current->mm;

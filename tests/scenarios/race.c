@@ -196,6 +196,7 @@ static void while_migrating(struct test *t)
 
 	if (access("/sys/devices/system/node/node1", F_OK))
 		test_skip(t, "only one NUMA node: boot with numa=fake=2");
+	test_negate_until_exit(t, "widen-unmap");
 	test_setup(t);
 	thread = begin(t, migrator);
 	for (i = 0; i < NR_FORKS && time(NULL) - start < MAX_SECONDS; i++) {
