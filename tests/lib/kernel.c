@@ -196,6 +196,33 @@ int kernel_set(const char *path, const char *text)
 	return ret;
 }
 
+static void other_cpus(const char *online)
+{
+	char path[64];
+	int cpu;
+
+	for (cpu = 1; cpu < sysconf(_SC_NPROCESSORS_CONF); cpu++) {
+		snprintf(path, sizeof(path),
+			 "/sys/devices/system/cpu/cpu%d/online", cpu);
+		kernel_set(path, online);
+	}
+}
+
+/*
+ * kernel_set() of what patches the scheduler's code, with one CPU: under TCG,
+ * QEMU 7.2 has been seen to translate an int3 of text_poke_bp() on another, and to
+ * run that long after it is gone.
+ */
+int kernel_set_alone(const char *path, const char *text)
+{
+	int ret;
+
+	other_cpus("0");
+	ret = kernel_set(path, text);
+	other_cpus("1");
+	return ret;
+}
+
 /* A command to tests/modules/pindma_negate.c; 0 or -errno. */
 int negate(const char *command)
 {

@@ -298,6 +298,7 @@ long kernel_pindma_counter(const char *name);
 bool kernel_leaked(char *line, size_t size);
 int negate(const char *command);
 int kernel_set(const char *path, const char *text);
+int kernel_set_alone(const char *path, const char *text);
 double now_ms(void);
 bool kernel_get(const char *path, char *line, size_t size);
 void test_negate_until_exit(struct test *t, const char *command);
