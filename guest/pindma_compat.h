@@ -14,6 +14,7 @@
 #include <linux/pci.h>
 #include <linux/pm.h>
 #include <linux/rmap.h>
+#include <linux/sched.h>
 #include <linux/version.h>
 
 /* 6.3: bc292ab00f6c, flags of a vma are set by functions */
@@ -104,10 +105,35 @@ static inline bool pindma_page_exclusive(struct page *page)
 
 /*
  * 6.15: 599b684a7854, make_device_exclusive() for one page. The folio is unlocked
- * at once: while it is locked, and the entry is there, fork() fails.
+ * at once: while it is locked, and the entry is there, fork() fails. Before it a
+ * range, of whose pages each may fail and does not say why: somebody has locked it
+ * just now, or it cannot be had. No stock kernel of those has CONFIG_DEVICE_PRIVATE.
  */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0) && defined(CONFIG_DEVICE_PRIVATE)
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0) && \
+	defined(CONFIG_DEVICE_PRIVATE) && defined(CONFIG_HMM_MIRROR)
 #define PINDMA_HAS_EXCLUSIVE	1
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 15, 0)
+static inline struct page *make_device_exclusive(struct mm_struct *mm,
+						 unsigned long addr, void *owner,
+						 struct folio **folio)
+{
+	struct page *page = NULL;
+	int ret, tries = 100;
+
+	do {
+		ret = make_device_exclusive_range(mm, addr, addr + PAGE_SIZE,
+						  &page, owner);
+		if (ret < 0)
+			return ERR_PTR(ret);
+		cond_resched();
+	} while (!page && --tries);
+	if (!page)
+		return ERR_PTR(-EOPNOTSUPP);
+	*folio = page_folio(page);
+	return page;
+}
+#endif
+
 static inline struct page *pindma_make_exclusive(struct mm_struct *mm,
 						 unsigned long addr, void *owner)
 {

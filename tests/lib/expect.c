@@ -71,7 +71,8 @@ void expectations_load(const char *release)
 		if (!outcome || (strcmp(outcome, "kept") &&
 				 strcmp(outcome, "lost") &&
 				 strcmp(outcome, "varies") &&
-				 strcmp(outcome, "crash"))) {
+				 strcmp(outcome, "crash") &&
+				 strcmp(outcome, "skip"))) {
 			fprintf(stderr, "pindma-test: bad expectation for '%s'\n",
 				glob ? glob : "");
 			exit(99);
@@ -83,6 +84,7 @@ void expectations_load(const char *release)
 		rules[nr_rules].outcome = outcome[0] == 'k' ? OUTCOME_KEPT :
 					  outcome[0] == 'l' ? OUTCOME_LOST :
 					  outcome[0] == 'v' ? OUTCOME_NONE :
+					  outcome[0] == 's' ? OUTCOME_SKIP :
 							      OUTCOME_ERROR;
 		rules[nr_rules].why = rest + strspn(rest, " \t");
 		nr_rules++;
@@ -102,7 +104,7 @@ static const struct rule *rule_for(const char *name)
 
 /*
  * Without any rule, promises are kept. OUTCOME_ERROR: the kernel would crash.
- * OUTCOME_NONE: nobody can tell.
+ * OUTCOME_NONE: nobody can tell. OUTCOME_SKIP: it cannot be tried on this one.
  */
 enum outcome expected_outcome(const char *name)
 {

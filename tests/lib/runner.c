@@ -188,6 +188,7 @@ static const char *only_by_name(const struct plan_entry *e)
 		return NULL;
 	return outcome == OUTCOME_ERROR ? "this kernel would crash" :
 	       outcome == OUTCOME_NONE ? "it comes out differently each time" :
+	       outcome == OUTCOME_SKIP ? "not possible on this kernel" :
 					 NULL;
 }
 
