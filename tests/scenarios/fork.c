@@ -448,14 +448,14 @@ const struct scenario fork_scenarios[] = {
 	}, {
 		.name = "fork.many_references",
 		.promise = "fork() shares a page that is not pinned, however many references it has (pin_user_pages.rst does not promise that: from 1024 on it is taken for pinned)",
-		.pins = PINS_OTHER,
+		.pins = BIT(PIN_NONE) | PINS_OTHER,
 		.flags = SCENARIO_FULL,
 		.run = many_references,
 	}, {
 		.name = "fork.shared_references",
 		.promise = "fork() shares a page that more than one process has already, however many references it has: commit fb3d824d1a46",
 		.fix = "fb3d824d1a46 (5.19): only pages that belong to one process alone are asked whether they are pinned",
-		.pins = PINS_OTHER,
+		.pins = BIT(PIN_NONE) | PINS_OTHER,
 		.flags = SCENARIO_FULL,
 		.run = shared_references,
 	}, {

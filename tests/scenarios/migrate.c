@@ -423,6 +423,7 @@ const struct scenario migrate_scenarios[] = {
 	}, {
 		.name = "migrate.ksm",
 		.promise = "a page that a device uses is not merged with others by KSM: write_protect_page(), Documentation/mm/ksm.rst",
+		.fix = "31dbd01f3143 (2.6.32): ksm: Kernel SamePage Merging, which has counted references from the first",
 		.mems = BIT(MEM_ANON), .pins = PINS,
 		.flags = SCENARIO_FULL,
 		.run = ksm,

@@ -157,6 +157,13 @@ static void in_fork(struct test *t)
 	pin_in_fork(t, 100);
 }
 
+/* For the lab, where none of them may be the one: until it is lost, or the time is up. */
+static void in_fork_longer(struct test *t)
+{
+	test_negate_until_exit(t, "widen-fork-race");
+	pin_in_fork(t, 2000);
+}
+
 static void in_fork_unchecked(struct test *t)
 {
 	test_negate_until_exit(t, "ignore-fork-race");
@@ -306,6 +313,13 @@ const struct scenario race_scenarios[] = {
 		.pins = PINS_FAST,
 		.flags = SCENARIO_FULL,
 		.run = in_fork,
+	}, {
+		.name = "race.in_fork_longer",
+		.promise = "race.in_fork, as long as it takes",
+		.fix = "57efa1fe5957 (5.11, 5.10.4): mm/gup: prevent gup_fast from racing with COW during fork",
+		.mems = BIT(MEM_ANON), .pins = BIT(PIN_PIN_FAST),
+		.flags = SCENARIO_HIDDEN,
+		.run = in_fork_longer,
 	}, {
 		.name = "race.in_fork_unchecked",
 		.promise = "control: race.in_fork, when pin_user_pages_fast() does not notice the fork()",
