@@ -84,17 +84,23 @@ static void mount_fs(struct test *t)
 	test_error(t, "cannot mount %s: %s", fs->type, strerror(errno));
 }
 
+static void mix_into_seed(struct test *t, const char *text)
+{
+	while (text && *text)
+		t->seed = (t->seed ^ *text++) * 0x100000001b3ull;
+}
+
 /*
  * A new file of FILE_PAGES pages, mapped; a case before may have left things,
- * and the disk still has the values that it wrote: others, then.
+ * and the disk still has the values that it wrote: others, then. The same case
+ * may be run again under another variant.
  */
 void test_file_alloc(struct test *t)
 {
 	static uint8_t zeros[FILE_PAGES * PAGE_SIZE];
-	const char *p;
 
-	for (p = t->name; *p; p++)
-		t->seed = (t->seed ^ *p) * 0x100000001b3ull;
+	mix_into_seed(t, t->name);
+	mix_into_seed(t, t->variant);
 	while (!umount2(MOUNT_POINT, MNT_DETACH))
 		;
 	mount_fs(t);

@@ -29,6 +29,9 @@ extern struct result *result;
 void judge(unsigned int nr, const char *name, const char *rule,
 	   const char *fix);
 
+/* variant.c */
+int variant_set(const char *variant);
+
 /* kselftest.c */
 unsigned int run_kselftest(const char *program, unsigned int nr,
 			   unsigned int case_limit);

@@ -90,11 +90,13 @@ static const struct {
 	{ "all", PINS_OTHER | PINS_OTHER_CLEARED },
 };
 
-#define MAX_GLOBS	64
+#define MAX_GLOBS	1024
 
 static struct options {
 	const char *globs[MAX_GLOBS];
+	const char *variants[MAX_GLOBS];	/* of each glob, NULL: none */
 	unsigned int nr_globs;
+	const char *variant;	/* of the globs to come */
 	const char *programs[MAX_GLOBS];	/* of the kernel's own tests */
 	unsigned int nr_programs;
 	const char *groups[MAX_GLOBS];
@@ -111,6 +113,7 @@ struct plan_entry {
 	const struct scenario *scenario;
 	enum mem mem;
 	enum pin pin;
+	const char *variant;	/* NAME=SWITCH[+SWITCH], see lab.c; NULL: none */
 	char name[128];
 };
 
@@ -145,8 +148,9 @@ static bool wanted(const struct plan_entry *e)
 	if (!in_groups(sc))
 		return false;
 	for (i = 0; i < opt.nr_globs; i++)
-		if (!fnmatch(opt.globs[i], e->name, 0) ||
-		    !fnmatch(opt.globs[i], sc->name, 0))
+		if (opt.variants[i] == e->variant &&
+		    (!fnmatch(opt.globs[i], e->name, 0) ||
+		     !fnmatch(opt.globs[i], sc->name, 0)))
 			return true;
 	if (opt.nr_globs)
 		return false;
@@ -170,6 +174,8 @@ static bool is_named(const struct plan_entry *e)
 {
 	unsigned int i;
 
+	if (e->variant)		/* and none of them is in need of a warning */
+		return true;
 	for (i = 0; i < opt.nr_globs; i++)
 		if (!strcmp(opt.globs[i], e->name))
 			return true;
@@ -192,9 +198,11 @@ static const char *only_by_name(const struct plan_entry *e)
 					 NULL;
 }
 
-static void plan_case(const struct scenario *sc, enum mem mem, enum pin pin)
+static void plan_case(const struct scenario *sc, enum mem mem, enum pin pin,
+		      const char *variant)
 {
-	struct plan_entry e = { .scenario = sc, .mem = mem, .pin = pin };
+	struct plan_entry e = { .scenario = sc, .mem = mem, .pin = pin,
+				.variant = variant };
 
 	snprintf(e.name, sizeof(e.name), "%s%s%s%s%s", sc->name,
 		 mem ? "/" : "", mem ? mem_names[mem] : "",
@@ -217,7 +225,7 @@ static unsigned int pins_of(const struct scenario *sc)
 	return (sc->pins ? sc->pins : BIT(PIN_NONE)) & opt.pins;
 }
 
-static void make_plan(void)
+static void plan_all(const char *variant)
 {
 	const struct scenario *sc;
 	unsigned int i, mem, pin;
@@ -229,7 +237,20 @@ static void make_plan(void)
 					if ((sc->mems ? sc->mems : BIT(0)) &
 					    BIT(mem) &&
 					    pins_of(sc) & BIT(pin))
-						plan_case(sc, mem, pin);
+						plan_case(sc, mem, pin,
+							  variant);
+}
+
+/* Variant by variant, each as long as its globs follow each other. */
+static void make_plan(void)
+{
+	unsigned int i;
+
+	if (!opt.nr_globs)
+		plan_all(NULL);
+	for (i = 0; i < opt.nr_globs; i++)
+		if (!i || opt.variants[i] != opt.variants[i - 1])
+			plan_all(opt.variants[i]);
 }
 
 static void list(void)
@@ -269,6 +290,7 @@ static void __attribute__((noreturn)) case_process(const struct plan_entry *e,
 		.seed = opt.seed + round,
 		.storm = opt.storm,
 		.name = e->name,
+		.variant = e->variant,
 	};
 
 	setpgid(0, 0);
@@ -415,6 +437,34 @@ void judge(unsigned int nr, const char *name, const char *rule,
 	}
 }
 
+/*
+ * What came out, whatever is expected of a kernel without the variant: if the
+ * promise was broken the case is "not ok", and says LOST, or ERROR.
+ */
+static void tell(unsigned int nr, const char *name, const char *fix)
+{
+	char text[512];
+
+	print_notes(name);
+	switch (result->outcome) {
+	case OUTCOME_KEPT:
+		report(nr, name, true, TOTAL_OK, "");
+		return;
+	case OUTCOME_SKIP:
+		snprintf(text, sizeof(text), "SKIP %s", result->reason);
+		report(nr, name, true, TOTAL_SKIP, text);
+		return;
+	case OUTCOME_LOST:
+		if (fix)
+			printf("# %s: likely fix: %s\n", name, fix);
+		snprintf(text, sizeof(text), "LOST %s", result->reason);
+		break;
+	default:
+		snprintf(text, sizeof(text), "ERROR %s", result->reason);
+	}
+	report(nr, name, false, TOTAL_FAIL, text);
+}
+
 static void run_case(unsigned int nr, const struct plan_entry *e,
 		     unsigned int round)
 {
@@ -422,20 +472,30 @@ static void run_case(unsigned int nr, const struct plan_entry *e,
 	long pinned = kernel_pinned_pages(), left;
 	struct pindma_info before, after;
 	struct device_clock from, to;
-	char name[160], text[512], line[400];
+	char name[256], text[512], line[400];
 	double start = now_ms();
 	bool in_time;
 	int status, err;
 	pid_t pid;
 
 	snprintf(name, sizeof(name), "%s", e->name);
+	if (e->variant)
+		snprintf(name, sizeof(name), "%.*s:%s",
+			 (int)strcspn(e->variant, "="), e->variant, e->name);
 	if (round)
-		snprintf(name, sizeof(name), "%s/r%u", e->name, round + 1);
+		sprintf(name + strlen(name), "/r%u", round + 1);
 	printf("# start %s\n", name);
 	fflush(stdout);
 	snprintf(text, sizeof(text), "start %s", name);
 	kernel_mark(text);
 	memset(result, 0, sizeof(*result));
+	err = variant_set(e->variant);
+	if (err) {
+		snprintf(text, sizeof(text), "the kernel has no variant %s: %s",
+			 e->variant, strerror(-err));
+		report(nr, name, false, TOTAL_FAIL, text);
+		return;
+	}
 	err = ask_device(&before, &from);
 	if (err) {
 		snprintf(text, sizeof(text), "the device cannot be used: %s",
@@ -494,7 +554,7 @@ static void run_case(unsigned int nr, const struct plan_entry *e,
 	}
 	if (!err)
 		trace_end(name, &from, &to);
-	if (!expect_loss && !result->tolerated_if_kept)
+	if (!expect_loss && !result->tolerated_if_kept && !e->variant)
 		result->tolerated[0] = '\0';
 	if (result->tolerated[0])	/* the host reads the console itself */
 		printf("# tolerated %s: %s\n", name, result->tolerated);
@@ -506,7 +566,10 @@ static void run_case(unsigned int nr, const struct plan_entry *e,
 	}
 	if (opt.coverage)
 		asked_end(name);
-	judge(nr, name, e->name, e->scenario->fix);
+	if (e->variant)
+		tell(nr, name, e->scenario->fix);
+	else
+		judge(nr, name, e->name, e->scenario->fix);
 	printf("# time %s %.3f\n", name, (now_ms() - start) / 1e3);
 	fflush(stdout);
 }
@@ -534,6 +597,10 @@ static void usage(FILE *f)
 	fputs("usage: pindma-test [options]\n"
 	      "  -t, --test GLOB     only cases, or scenarios, of this name; may be repeated\n"
 	      "  -g, --group GROUP   only these groups; may repeat, with -t both must fit\n"
+	      "      --variant NAME=SWITCH[+SWITCH]\n"
+	      "                      for the -t that follow: what comes out with these\n"
+	      "                      switches of /sys/kernel/debug/pindma_lab on, or\n"
+	      "                      with none after NAME=\n"
 	      "      --all           all cases, not just the quick preset\n"
 	      "      --pinner NAME   other pinners of the kernel instead of the driver: vfio, uring, rxe, all\n"
 	      "      --seed N        of the values that are written (default 1)\n"
@@ -587,10 +654,14 @@ static bool small_number(const char *s, unsigned int *val)
 /* Does the name stand for anything at all? */
 static bool glob_is_known(const char *glob)
 {
-	struct options saved = opt;
+	static struct options saved;
 	bool known;
 
-	opt = (struct options){ .globs = { glob }, .nr_globs = 1, .pins = ~0u };
+	saved = opt;
+
+	memset(&opt, 0, sizeof(opt));
+	opt.globs[opt.nr_globs++] = glob;
+	opt.pins = ~0u;
 	make_plan();
 	known = nr_plan;
 	nr_plan = 0;
@@ -628,11 +699,11 @@ static bool choose_pinner(const char *name)
 static int parse(int argc, char **argv)
 {
 	enum { ALL = 256, SEED, REPEAT, UNTIL_FAIL, STORM, TRACE, COVERAGE,
-	       CASE_LIMIT,
-	       KSELFTEST, LIST, OUTPUT, PINNER, FROM };
+	       CASE_LIMIT, KSELFTEST, LIST, OUTPUT, PINNER, FROM, VARIANT };
 	static const struct option options[] = {
 		{ "test", required_argument, NULL, 't' },
 		{ "group", required_argument, NULL, 'g' },
+		{ "variant", required_argument, NULL, VARIANT },
 		{ "all", no_argument, NULL, ALL },
 		{ "pinner", required_argument, NULL, PINNER },
 		{ "seed", required_argument, NULL, SEED },
@@ -660,7 +731,14 @@ static int parse(int argc, char **argv)
 			if (!glob_is_known(optarg))
 				return bad_usage("no case is called '%s'",
 						 optarg);
+			opt.variants[opt.nr_globs] = opt.variant;
 			opt.globs[opt.nr_globs++] = optarg;
+			break;
+		case VARIANT:
+			if (!strchr(optarg, '='))
+				return bad_usage("variant '%s' is not NAME=SWITCHES",
+						 optarg);
+			opt.variant = optarg;
 			break;
 		case 'g':
 			if (!group_is_known(optarg))
@@ -759,6 +837,7 @@ static int broken(const char *what, int err)
 
 static int totals_and_exit(void)
 {
+	variant_set(NULL);
 	printf("# totals: ok:%u xfail:%u fail:%u skip:%u\n", totals[TOTAL_OK],
 	       totals[TOTAL_XFAIL], totals[TOTAL_FAIL], totals[TOTAL_SKIP]);
 	if (totals[TOTAL_FAIL])
@@ -840,7 +919,7 @@ static int run_all(void)
 				       "SKIP a case before it failed");
 				continue;
 			}
-			if (control_is_idle(&plan[i])) {
+			if (control_is_idle(&plan[i]) && !plan[i].variant) {
 				report(++nr, plan[i].name, true, TOTAL_SKIP,
 				       "SKIP not a control here: this kernel keeps the page for another reason");
 				continue;

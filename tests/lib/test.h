@@ -168,6 +168,7 @@ struct test {
 	uint64_t seed;
 	unsigned int storm;	/* rounds, or seconds, of a storm; 0: as it likes */
 	const char *name;
+	const char *variant;	/* NAME=SWITCHES of a lab kernel, or NULL */
 
 	struct pindma *dev;
 	uint8_t *buf;
