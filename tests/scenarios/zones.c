@@ -3,11 +3,12 @@
  * Memory that is to be removed one day: nothing may be pinned in it for long.
  *
  * A block of memory is made movable, and a page of the process is taken from
- * it. Red cells: those of PIN and GET, which leave the page where it is, and all
- * of them before 5.13.
+ * it; or from a CMA area, if the kernel has one. Red cells: those of PIN and GET,
+ * which leave the page where it is, and all of them before 5.13.
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/mempolicy.h>
 #include <signal.h>
 #include <stdio.h>
@@ -84,9 +85,21 @@ static int make_movable(struct test *t)
 	test_skip(t, "no block of memory can be made movable");
 }
 
-static bool in_block(struct test *t, int block, const void *addr)
+/* How many pages of the mr are among these frames? */
+static unsigned int pages_among(struct test *t, uint64_t first, uint64_t nr)
 {
-	return test_pfn(t, addr) / pages_per_block(t) == (uint64_t)block;
+	unsigned int page, n = 0;
+
+	for (page = 0; page < NR_PAGES; page++)
+		n += test_pfn(t, t->mem + page * PAGE_SIZE) - first < nr;
+	return n;
+}
+
+static unsigned int pages_in_block(struct test *t, int block)
+{
+	uint64_t nr = pages_per_block(t);
+
+	return pages_among(t, block * nr, nr);
 }
 
 /*
@@ -106,20 +119,9 @@ static void alloc_in_block(struct test *t, int block)
 	if (syscall(SYS_set_mempolicy, MPOL_BIND, &node, 8 * sizeof(node)))
 		test_skip(t, "set_mempolicy: %s", strerror(errno));
 	test_alloc(t);
-	for (int page = 0; page < NR_PAGES; page++)
-		if (!in_block(t, block, t->mem + page * PAGE_SIZE))
-			test_skip(t, "the kernel gives no memory from the movable block %d",
-				  block);
-}
-
-/* How many pages of the mr are there? */
-static unsigned int pages_in_block(struct test *t, int block)
-{
-	unsigned int page, nr = 0;
-
-	for (page = 0; page < NR_PAGES; page++)
-		nr += in_block(t, block, t->mem + page * PAGE_SIZE);
-	return nr;
+	if (pages_in_block(t, block) != NR_PAGES)
+		test_skip(t, "the kernel gives no memory from the movable block %d",
+			  block);
 }
 
 static void pin_in(struct test *t, int block)
@@ -197,6 +199,71 @@ static void offline_(struct test *t)
 	with_block(t, try_offline);
 }
 
+/*
+ * The area that the kernel was booted with (cma=), its first frame and how many.
+ * Without CONFIG_CMA_DEBUGFS only the kernel's log has it.
+ */
+static bool find_cma(uint64_t *first, uint64_t *nr)
+{
+	char line[1024], *found;
+	unsigned long mib, addr;
+	ssize_t n;
+	int fd;
+
+	if (kernel_get("/sys/kernel/debug/cma/reserved/base_pfn", line,
+		       sizeof(line))) {
+		*first = strtoull(line, NULL, 0);
+		if (!kernel_get("/sys/kernel/debug/cma/reserved/count", line,
+				sizeof(line)))
+			return false;
+		*nr = strtoull(line, NULL, 0);
+		return true;
+	}
+	fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	while (fd >= 0 && (n = read(fd, line, sizeof(line) - 1)) > 0) {
+		line[n] = '\0';
+		found = strstr(line, "cma: Reserved ");
+		if (!found || sscanf(found, "cma: Reserved %lu MiB at %lx",
+				     &mib, &addr) != 2)
+			continue;
+		close(fd);
+		*first = addr / PAGE_SIZE;
+		*nr = (mib << 20) / PAGE_SIZE;
+		return true;
+	}
+	close(fd);
+	return false;
+}
+
+#define CMA_TRIES	64
+
+static void cma(struct test *t)
+{
+	unsigned long node;
+	unsigned int try, nr = 0;
+	uint64_t first, size;
+
+	if (!find_cma(&first, &size))
+		test_skip(t, "wants --append cma=320M, and a kernel with CONFIG_CMA");
+	for (try = 0; try < CMA_TRIES && !nr; try++) {
+		node = 1ul << try % 2;
+		syscall(SYS_set_mempolicy, MPOL_BIND, &node, 8 * sizeof(node));
+		test_alloc(t);
+		nr = pages_among(t, first, size);
+	}
+	if (!nr)
+		test_skip(t, "the kernel gives no memory from the CMA area");
+	test_note(t, "%u pages of the mr are in the CMA area", nr);
+	test_open(t);
+	test_reg_mr(t);
+	nr = pages_among(t, first, size);
+	if (nr)
+		test_lost(t, "%u pages of the mr are pinned in the CMA area",
+			  nr);
+	test_two_way(t, NULL);
+	test_kept(t);
+}
+
 /* What each of them takes is too long to do it for the slow and the fast way. */
 #define PINS_EACH	(BIT(PIN_GET_FAST) | BIT(PIN_PIN_FAST) | \
 			 BIT(PIN_FAST_LONGTERM))
@@ -218,6 +285,13 @@ const struct scenario zones_scenarios[] = {
 		.mems = BIT(MEM_ANON), .pins = PINS_EACH,
 		.flags = SCENARIO_FULL,
 		.run = offline_,
+	}, {
+		.name = "zones.cma",
+		.promise = "a longterm pin moves the page out of a CMA area first: FOLL_LONGTERM in linux/mm_types.h",
+		.fix = FIX "; 9a4e9f3b2d73 (5.2) for CMA",
+		.mems = BIT(MEM_ANON), .pins = PINS_EACH,
+		.flags = SCENARIO_FULL,
+		.run = cma,
 	},
 	{ }
 };
