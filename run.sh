@@ -38,9 +38,11 @@ RESULTS_ROOT=${PINDMA_RESULTS:-$ROOT/results}
 # shellcheck source-path=SCRIPTDIR
 . "$ROOT/images/lib/kselftest.sh"
 # shellcheck source-path=SCRIPTDIR
+. "$ROOT/images/lib/lab.sh"
+# shellcheck source-path=SCRIPTDIR
 . "$ROOT/images/lib/scenarios.sh"
 
-COMMANDS=(run list shell gdb bench fuzz coverage kselftest report clean check)
+COMMANDS=(run list shell gdb bench fuzz coverage kselftest lab report clean check)
 
 help_main() {
     cat <<HELP
@@ -57,6 +59,7 @@ pinned pages. Sets up what is missing. The last line is the verdict.
   fuzz     the device under random accesses and sanitizers; its line coverage
   coverage where the kernel asks whether a page is pinned, and which cases got there
   kselftest the kernel's own tests of pinned pages, with the device as their reader
+  lab      bugs that were fixed, back one at a time, and fixes that were only proposed
   report   print the last run's report again
   check    the project's own tests
   clean    delete the cache
@@ -77,8 +80,9 @@ help_guest_options() {
     cat <<HELP
   -k KERNEL[,KERNEL]  ${STOCK_KERNELS[*]} (newest stock Debian kernel), an exact version that the archive has such as
                       6.12.107, a linux-image .deb, a bzImage or a kernel tree, or debug (6.12 with KASAN, lockdep and
-                      the like, built from source, a quarter of an hour; not tried to its end yet); default 6.12. Several
-                      are booted beside each other if there are CPUs (--smp each) and memory for that
+                      the like, built from source, a quarter of an hour; not tried to its end yet), or lab (see lab);
+                      default 6.12. Several are booted beside each other if there are CPUs (--smp each) and memory for
+                      that
   --build DIR         the tree that a bzImage was built in
   --qemu VERSION      another version of the QEMU source package, for example 10.0
   --qemu-src DIR      a QEMU source tree of your own; it is only read
@@ -185,6 +189,28 @@ HELP
 Without the module, to see what is skipped then: --append module_blacklist=pindma_gup_test
 HELP
         ;;
+    lab)
+        cat <<HELP
+Usage: ./run.sh lab [OPTION]...
+
+Can a fix be tested? It is taken away. Builds a 6.12 kernel with the patches of tests/lab, once (a quarter of an hour of two CPUs),
+whose variants are switched while it runs: bugs that were fixed, and what was proposed in place of the fixes. Prints which
+scenario sees each bug and how soon, and what each proposal keeps, loses and costs. results/last/lab.json has it all.
+docs/lab.md says how to add one. Exits 1 if a bug was not seen, or something was red without one.
+
+  -t GLOB             only these variants, by name; may repeat
+  --with PATCH        one more, from outside of the tree; may repeat. It costs a kernel build
+  --source DIR        only unpack the source with all patches, to make one of your own
+  --seeds N           rounds of each bug (default $LAB_SEEDS)
+  --rounds N          samples of each cost (default $LAB_COST_ROUNDS)
+  --quick             no costs
+  --seed S            the first seed (default 1)
+  --timeout S         limit of one guest in seconds (default: $LAB_LIMIT, ten times that under TCG)
+  --case-limit S, --qemu, --qemu-src, --memory, --append: as for run
+
+The kernel alone: ./run.sh run -k lab, or shell -k lab and then /sys/kernel/debug/pindma_lab.
+HELP
+        ;;
     list) printf 'Usage: ./run.sh list\n\nOne scenario a line: name, memory types, pin modes, promise.\n' ;;
     report) printf 'Usage: ./run.sh report\n\nPrints the report of results/last again and exits as that run did.\n' ;;
     clean) printf 'Usage: ./run.sh clean\n\nDeletes the cache (%s) and says how much that was.\n' "$CACHE" ;;
@@ -209,6 +235,7 @@ OPT_ICOUNT='' OPT_STORM='' OPT_JOURNAL='' OPT_TRACE='' OPT_DEVICE='' OPT_PINNER=
 OPT_BISECT='' OPT_QUICK='' OPT_ROUNDS='' OPT_PROFILE='' OPT_DRY='' OPT_FULL='' OPT_APPEND=''
 # A QEMU to use as it is; the rig's own tests need one without the device.
 OPT_QEMU_BIN=${PINDMA_QEMU_BIN:-}
+OPT_WITH=() OPT_SEEDS='' OPT_SOURCE=''
 OPT_TIME='' OPT_RUNS='' OPT_MINIMIZE='' OPT_INPUT=''
 KEEP_DISKS=
 
@@ -223,6 +250,7 @@ options_of() {
     coverage) echo -t -g --seed --timeout --case-limit "${GUEST_OPTIONS[@]}" ;;
     kselftest) echo --timeout --case-limit "${GUEST_OPTIONS[@]}" ;;
     bench) echo --quick --rounds --profile --timeout -k --build --qemu --qemu-src --smp --memory --append ;;
+    lab) echo -t --with --source --seeds --rounds --quick --seed --timeout --case-limit --qemu --qemu-src --memory --append ;;
     check) echo -t --full ;;
     fuzz) echo --time --runs --seed --minimize --input ;;
     esac
@@ -281,6 +309,9 @@ parse_options() {
         --seed) OPT_SEED=$value; [[ $value =~ ^(0x[0-9a-fA-F]+|[0-9]+)$ ]] || usage_error "--seed '$value': a number is wanted." ;;
         --repeat) OPT_REPEAT=$value; need_number "$option" "$value" 1 ;;
         --storm) OPT_STORM=$value; need_number "$option" "$value" 1 ;;
+        --seeds) OPT_SEEDS=$value; need_number "$option" "$value" 1 ;;
+        --source) OPT_SOURCE=$value ;;
+        --with) OPT_WITH+=("$value"); [ -f "$value" ] || usage_error "--with '$value': no such file; a patch is wanted, see docs/lab.md." ;;
         --rounds) OPT_ROUNDS=$value; need_number "$option" "$value" 1 ;;
         --timeout) OPT_TIMEOUT=$value; need_number "$option" "$value" 1 ;;
         --time) OPT_TIME=$value; need_number "$option" "$value" 1 ;;
@@ -498,6 +529,10 @@ cmd_fuzz() {
 
 cmd_report() {
     parse_options report "$@"
+    if [ -e "$RESULTS_ROOT/last/lab.json" ]; then
+        lab_py print "$(realpath "$RESULTS_ROOT/last")"
+        return
+    fi
     if [ -e "$RESULTS_ROOT/last/bench.json" ]; then
         python3 "$ROOT/tests/bench/report.py" print "$(realpath "$RESULTS_ROOT/last")" || exit "$EXIT_RIG"
         return
@@ -540,6 +575,7 @@ main() {
     fuzz) cmd_fuzz "$@" ;;
     coverage) cmd_coverage "$@" ;;
     kselftest) cmd_kselftest "$@" ;;
+    lab) cmd_lab "$@" ;;
     report) cmd_report "$@" ;;
     clean) cmd_clean "$@" ;;
     check) cmd_check "$@" ;;

@@ -49,7 +49,7 @@ static const struct scenario *const tables[] = {
 	driver_observe_scenarios,
 	driver_failnth_scenarios, driver_storm_scenarios,
 	driver_fuzz_scenarios,
-	fault_scenarios, selftest_scenarios,
+	fault_scenarios, lab_scenarios, selftest_scenarios,
 };
 
 static const char *const mem_names[NR_MEMS] = {

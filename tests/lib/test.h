@@ -151,6 +151,7 @@ extern const struct scenario driver_failnth_scenarios[];
 extern const struct scenario driver_storm_scenarios[];
 extern const struct scenario driver_fuzz_scenarios[];
 extern const struct scenario fault_scenarios[];
+extern const struct scenario lab_scenarios[];
 extern const struct scenario selftest_scenarios[];
 
 /*

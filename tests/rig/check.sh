@@ -255,6 +255,27 @@ assert "the device reads" in cases["kselftest.cow"]["evidence"][0]
 PYTHON
 }
 
+# The headers of the lab's patches are whole, and name cases that there are. Red without a "Switch:", or with a case misspelt.
+check_lab_headers() {
+    lab_py names "${LAB_PATCHES[@]}"
+    lab_cases
+}
+
+# Some bugs are seen when they are back, each by the scenario that names its commit, and two proposals are told from what
+# Linux does. Red with a switch that is not asked: in tests/lab/01-no_early_copy_pte.patch without its first hunk.
+check_lab() {
+    PINDMA_RESULTS=$CACHE/check/results "$ROOT/run.sh" lab --quick --seeds 1 -t 'no_early_copy_*' -t no_unshare -t no_anon_exclusive \
+        -t reclaim_private -t mapcount_not_one -t keep_pinned_dirty
+    python3 - "$CACHE/check/results/last/lab.json" <<'PYTHON'
+import json, sys
+lab = json.load(open(sys.argv[1]))
+assert len(lab["detection"]) == 6 and all(row["red"] for row in lab["detection"].values())
+assert "fork.shared_references" in lab["fixes"]["mapcount_not_one"]["scenarios"]
+assert "lab.false_positive" in lab["fixes"]["mapcount_not_one"]["breaks"]
+assert "writeback.fsync_pinned/ext4/pin" in lab["fixes"]["keep_pinned_dirty"]["fixes"]
+PYTHON
+}
+
 # Small sizes, two rounds: nothing is fast, but everything is measured. Red if a series of tests/bench is not sampled.
 check_bench() {
     PINDMA_RESULTS=$CACHE/check/results "$ROOT/run.sh" bench --quick
@@ -292,6 +313,7 @@ check_main() {
     check "QEMU checkpatch" check_qemu_style
     check "host tests" check_host_tests
     check "power cut: the judge of disks" check_disk_judge
+    check "lab: headers of the patches" check_lab_headers
     for kernel in "${kernels[@]}"; do check "modules $kernel, W=1 C=2" check_modules "$kernel"; done
     check "qtest" check_qtest
     check "QEMU files without warnings" check_qemu_warnings
@@ -311,6 +333,7 @@ check_main() {
         check "fork, five times" check_repeats -g fork --repeat 5
         check "the kernel's own tests on 6.12" check_kselftest
         check "bench" check_bench
+        check "lab: bugs and proposals" check_lab
         check "mutants" check_mutants
     fi
     say "$((SECONDS - start)) s; logs: $CACHE/check"

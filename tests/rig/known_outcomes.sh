@@ -150,6 +150,13 @@ outcome_usage() {
     expect 2 "no such file" rig run -k ./nowhere/bzImage
     expect 2 "neither a bzImage" rig run -k "$ROOT/run.sh" --timeout 5
     expect 2 "--smp '1'" rig run --smp 1
+    expect 2 "no variant is called 'no_unshaer'.* Did you mean 'no_unshare'" rig lab -t no_unshaer
+    expect 2 "--with 'missing.patch': no such file" rig lab --with missing.patch
+    sed '/^Switch:/d' "$ROOT"/tests/lab/*-no_unshare.patch >"$CACHE/check/my.patch"
+    expect 2 "my.patch: a bug wants a line 'Switch: ...'" rig lab --with "$CACHE/check/my.patch"
+    expect 2 "the switch 'no_unshare' is .*'s already" rig lab --with "$ROOT"/tests/lab/*-no_unshare.patch
+    sed 's/^Switch: .*/Switch: mine/; s/^Red: .*/Red: fork.perent_write/' "$ROOT"/tests/lab/*-no_unshare.patch >"$CACHE/check/my.patch"
+    expect 2 "no case is called 'fork.perent_write" rig lab --with "$CACHE/check/my.patch"
     expect 2 "wants a value" rig run -k
 }
 
