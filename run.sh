@@ -193,7 +193,7 @@ HELP
         cat <<HELP
 Usage: ./run.sh lab [OPTION]...
 
-Can a fix be tested? It is taken away. Builds a 6.12 kernel with the patches of tests/lab, once (a quarter of an hour of two CPUs),
+Can a fix be tested? It is taken away. Builds a 6.12 kernel with the patches of tests/lab, once (24 minutes of two slow CPUs),
 whose variants are switched while it runs: bugs that were fixed, and what was proposed in place of the fixes. Prints which
 scenario sees each bug and how soon, and what each proposal keeps, loses and costs. results/last/lab.json has it all.
 docs/lab.md says how to add one. Exits 1 if a bug was not seen, or something was red without one.

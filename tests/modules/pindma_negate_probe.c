@@ -17,9 +17,9 @@
  *	widen-unmap		reclaim (MADV_PAGEOUT), a split or a migration that the
  *				writer asks for lingers before pages are unmapped, and
  *				before they are mapped again
- *	ignore-fork-race	the same as widen-fork-race, and pin_user_pages_fast() does not notice
- *				that a fork() is under way: Linux before 5.11
- *				(57efa1fe5957)
+ *	ignore-fork-race	the same as widen-fork-race, and pin_user_pages_fast()
+ *				does not notice that a fork() is under way: Linux
+ *				before 5.11 (57efa1fe5957)
  *
  * Errors: EINVAL unknown command, EBUSY another one holds, ENOENT this kernel does
  * not have the function.
