@@ -585,6 +585,7 @@ const struct scenario driver_demand_scenarios[] = {
 		.promise = "the device writes to the pages that the process has, not to those that it had: " SOURCE,
 		.mems = MEMS_ANON_ALL | BIT(MEM_SHMEM),
 		.pins = PINS_DEMAND,
+		.flags = SCENARIO_SLOW,
 		.run = dontneed,
 	}, {
 		.name = "driver.demand_taken_back",
@@ -627,12 +628,14 @@ const struct scenario driver_demand_scenarios[] = {
 		.promise = "a process may end while the device waits for its pages",
 		.mems = BIT(MEM_ANON),
 		.pins = PINS_DEMAND,
+		.flags = SCENARIO_SLOW,
 		.run = busy_end,
 	}, {
 		.name = "driver.demand_busy_dereg",
 		.promise = "an mr may end while the device waits for its pages",
 		.mems = BIT(MEM_ANON),
 		.pins = PINS_DEMAND,
+		.flags = SCENARIO_SLOW,
 		.run = busy_dereg,
 	}, {
 		.name = "driver.demand_busy_unbind",

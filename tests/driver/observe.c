@@ -192,6 +192,7 @@ const struct scenario driver_observe_scenarios[] = {
 	}, {
 		.name = "driver.refusals",
 		.promise = "the log says which value was refused, but not a thousand times",
+		.flags = SCENARIO_SLOW,
 		.run = refusals,
 	},
 	{ }

@@ -1066,6 +1066,7 @@ const struct scenario driver_userq_scenarios[] = {
 	}, {
 		.name = "driver.queue_shadow",
 		.promise = "a doorbell in memory is seen, whether the device is awake or goes to sleep",
+		.flags = SCENARIO_SLOW,
 		.run = shadow,
 	}, {
 		.name = "driver.queue_mark",
@@ -1074,6 +1075,7 @@ const struct scenario driver_userq_scenarios[] = {
 	}, {
 		.name = "driver.queue_domains",
 		.promise = "a queue does not reach mrs, queues and marks of other files",
+		.flags = SCENARIO_SLOW,
 		.run = domains,
 	}, {
 		.name = "driver.queue_limits",

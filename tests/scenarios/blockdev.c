@@ -284,32 +284,32 @@ const struct scenario blockdev_scenarios[] = {
 	{
 		.name = "blockdev.guard_quiet",
 		.promise = "what a process writes through a mapping reaches a disk with DIF/DIX: Documentation/block/data-integrity.rst; pinned, but the device is quiet",
-		.pins = PINS, .flags = SCENARIO_SLOW,
+		.pins = PINS, .flags = SCENARIO_FULL,
 		.run = guard_quiet,
 	}, {
 		.name = "blockdev.guard_hammer",
 		.promise = "the same while a device writes to the page (not promised: \"data protected by DIX must be stable\", and pins do not know of that)",
-		.pins = PINS, .flags = SCENARIO_SLOW,
+		.pins = PINS, .flags = SCENARIO_FULL,
 		.run = guard_hammer,
 	}, {
 		.name = "blockdev.raid1_quiet",
 		.promise = "RAID 1 has the same on both disks after fsync(): md(4); pinned, but the device is quiet",
-		.pins = PINS, .flags = SCENARIO_SLOW,
+		.pins = PINS, .flags = SCENARIO_FULL,
 		.run = raid1_quiet,
 	}, {
 		.name = "blockdev.raid1_hammer",
 		.promise = "the same while a device writes to the page (not promised: md(4), \"SCRUBBING AND MISMATCHES\", expects differences in pages that change meanwhile)",
-		.pins = PINS, .flags = SCENARIO_SLOW,
+		.pins = PINS, .flags = SCENARIO_FULL,
 		.run = raid1_hammer,
 	}, {
 		.name = "blockdev.raid5_hammer",
 		.promise = "RAID 5 has matching parity after fsync() although a device writes to the page: it writes a copy, drivers/md/raid5.c:async_copy_data()",
-		.pins = PINS, .flags = SCENARIO_SLOW,
+		.pins = PINS, .flags = SCENARIO_FULL,
 		.run = raid5_hammer,
 	}, {
 		.name = "blockdev.raid5_skip_copy",
 		.promise = "control: blockdev.raid5_hammer, when RAID 5 takes parity from the page itself (md/skip_copy)",
-		.pins = PINS, .flags = SCENARIO_SLOW,
+		.pins = PINS, .flags = SCENARIO_FULL,
 		.run = raid5_skip_copy,
 	},
 	{ }

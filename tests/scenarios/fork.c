@@ -400,6 +400,7 @@ const struct scenario fork_scenarios[] = {
 		.promise = "neither a child nor a grandchild takes, or sees, the pinned page",
 		.fix = EARLY_COPY,
 		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK | PINS_DEMAND | PINS_CLEARED,
+		.flags = SCENARIO_SLOW,
 		.run = nested,
 	}, {
 		.name = "fork.vfork_exec",

@@ -244,7 +244,7 @@ const struct scenario truncate_scenarios[] = {
 		.name = "truncate.unpinned",
 		.promise = "control: truncate.punch_hole, when the device goes on after the unpin; it writes to the other file",
 		.mems = BIT(MEM_EXT4), .pins = BIT(PIN_PIN_FAST),
-		.flags = SCENARIO_SLOW,
+		.flags = SCENARIO_FULL,
 		.run = unpinned,
 	},
 	{ }
