@@ -65,7 +65,8 @@ static void pindma_demand_unmap(struct pindma_demand *d, unsigned long n)
 	struct pindma_lent *lent = &d->lent[n];
 	struct pindma_mr *mr = &d->mr;
 
-	dma_unmap_page(&mr->pd->pdev->dev, lent->dma, PAGE_SIZE, mr->dir);
+	dma_unmap_page_attrs(&mr->pd->pdev->dev, lent->dma, PAGE_SIZE, mr->dir,
+			     PINDMA_DMA_ATTRS);
 	/*
 	 * Whoever takes it back may have locked it. That the lock is not ours is
 	 * all right: it is still in the page table, and so in its file.
@@ -223,13 +224,15 @@ static int pindma_demand_lend(struct pindma_demand *d, unsigned long n,
 	int ret;
 
 	lockdep_assert_held(&d->lock);
-	lent->dma = dma_map_page(dev, page, 0, PAGE_SIZE, d->mr.dir);
+	lent->dma = dma_map_page_attrs(dev, page, 0, PAGE_SIZE, d->mr.dir,
+				       PINDMA_DMA_ATTRS);
 	if (dma_mapping_error(dev, lent->dma))
 		return -ENOMEM;
 	*d->list = cpu_to_le64(lent->dma);
 	ret = pindma_demand_update(d, PINDMA_UPDATE_MAP, n);
 	if (ret)
-		dma_unmap_page(dev, lent->dma, PAGE_SIZE, d->mr.dir);
+		dma_unmap_page_attrs(dev, lent->dma, PAGE_SIZE, d->mr.dir,
+				     PINDMA_DMA_ATTRS);
 	else
 		lent->page = page;
 	return ret;

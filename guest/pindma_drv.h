@@ -26,6 +26,7 @@
 #define PINDMA_DRV_H
 
 #include <linux/completion.h>
+#include <linux/dma-mapping.h>
 #include <linux/idr.h>
 #include <linux/interrupt.h>
 #include <linux/io.h>
@@ -179,6 +180,13 @@ struct pindma_mr_ops {
 	void (*page_info)(struct pindma_mr *mr, unsigned long n,
 			  struct pindma_page *info);
 };
+
+/*
+ * mrs may overlap, and the device and CPUs use the same memory at the same time, so
+ * that there is no moment at which it would be one's or the other's. The machine
+ * has to be coherent, as for RDMA, and dma-debug need not complain.
+ */
+#define PINDMA_DMA_ATTRS	DMA_ATTR_SKIP_CPU_SYNC
 
 struct pindma_mr {
 	const struct pindma_mr_ops *ops;

@@ -56,9 +56,11 @@ static struct sg_table *pindma_export_map(struct dma_buf_attachment *attach,
 					GFP_KERNEL);
 	if (ret)
 		goto err_free;
-	ret = dma_map_sgtable(m->dev, &m->sgt, dir, 0);
+	ret = dma_map_sgtable(m->dev, &m->sgt, dir, PINDMA_DMA_ATTRS);
 	if (ret)
 		goto err_table;
+	/* Another device may well have what this one must not: bounce buffers. */
+	dma_sync_sgtable_for_device(m->dev, &m->sgt, dir);
 	mutex_lock(&e->lock);
 	list_add(&m->list, &e->mappings);
 	mutex_unlock(&e->lock);
@@ -81,7 +83,8 @@ static void pindma_export_unmap(struct dma_buf_attachment *attach,
 	mutex_lock(&e->lock);
 	list_del(&m->list);
 	mutex_unlock(&e->lock);
-	dma_unmap_sgtable(m->dev, sgt, dir, 0);
+	dma_sync_sgtable_for_cpu(m->dev, sgt, dir);
+	dma_unmap_sgtable(m->dev, sgt, dir, PINDMA_DMA_ATTRS);
 	sg_free_table(sgt);
 	kfree(m);
 }

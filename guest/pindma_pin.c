@@ -193,7 +193,8 @@ static int pindma_pin_map(struct pindma_mr *mr)
 					GFP_KERNEL);
 	if (ret)
 		return ret;
-	ret = dma_map_sgtable(&mr->pd->pdev->dev, &pin->sgt, mr->dir, 0);
+	ret = dma_map_sgtable(&mr->pd->pdev->dev, &pin->sgt, mr->dir,
+			      PINDMA_DMA_ATTRS);
 	if (ret) {
 		sg_free_table(&pin->sgt);
 		return ret;
@@ -207,7 +208,8 @@ static void pindma_pin_unmap(struct pindma_mr *mr)
 {
 	struct pindma_pin *pin = to_pin(mr);
 
-	dma_unmap_sgtable(&mr->pd->pdev->dev, &pin->sgt, mr->dir, 0);
+	dma_unmap_sgtable(&mr->pd->pdev->dev, &pin->sgt, mr->dir,
+			  PINDMA_DMA_ATTRS);
 	sg_free_table(&pin->sgt);
 }
 
