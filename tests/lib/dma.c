@@ -239,7 +239,7 @@ static void take_away(struct test *t)
 	if (ret == -ENOENT)
 		test_skip(t, "no /dev/pindma-negate: the module is not loaded");
 	if (ret == -EOPNOTSUPP)
-		test_skip(t, "this kernel has nothing to be taken away by %s",
+		test_skip(t, "this kernel has nothing to be taken away by %s, or stops when it is (CONFIG_DEBUG_VM)",
 			  negation);
 	if (ret)
 		test_error(t, "/dev/pindma-negate: %s: %s", negation,

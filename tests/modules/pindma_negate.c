@@ -28,6 +28,9 @@
  *				This must come before the unpin, which would
  *				otherwise free the pages.
  *	warn			WARN(): a test of the test rig
+ *
+ * Errors: EINVAL unknown command; EFAULT no page there; EOPNOTSUPP this kernel has
+ * nothing of the kind, or would notice and stop, as CONFIG_DEBUG_VM has it do.
  */
 #include <linux/fs.h>
 #include <linux/list.h>
@@ -272,11 +275,12 @@ static int negate_warn(unsigned long addr, unsigned long len)
 static const struct {
 	const char *name;
 	int (*fn)(unsigned long addr, unsigned long len);
+	bool asserted;	/* CONFIG_DEBUG_VM: sanity_check_pinned_pages() */
 } negate_commands[] = {
-	{ "clear-has-pinned", negate_clear_has_pinned },
-	{ "uncount", negate_uncount },
-	{ "clear-exclusive", negate_clear_exclusive },
-	{ "make-plain", negate_make_plain },
+	{ "clear-has-pinned", negate_clear_has_pinned, true },
+	{ "uncount", negate_uncount, true },
+	{ "clear-exclusive", negate_clear_exclusive, true },
+	{ "make-plain", negate_make_plain, true },
 	{ "saturate", negate_saturate },
 	{ "lock-exclusive", negate_lock_exclusive },
 	{ "restore", negate_restore },
@@ -299,6 +303,9 @@ static ssize_t negate_write(struct file *file, const char __user *buf,
 		return -EINVAL;
 	for (i = 0; i < ARRAY_SIZE(negate_commands); i++) {
 		if (!strcmp(cmd, negate_commands[i].name)) {
+			if (IS_ENABLED(CONFIG_DEBUG_VM) &&
+			    negate_commands[i].asserted)
+				return -EOPNOTSUPP;
 			ret = negate_commands[i].fn(addr, length);
 			return ret ?: len;
 		}
