@@ -80,7 +80,7 @@ help_guest_options() {
     cat <<HELP
   -k KERNEL[,KERNEL]  ${STOCK_KERNELS[*]} (newest stock Debian kernel), an exact version that the archive has such as
                       6.12.107, a linux-image .deb, a bzImage or a kernel tree, or debug (6.12 with KASAN, lockdep and
-                      the like, built from source, a quarter of an hour; not tried to its end yet), or lab (see lab);
+                      the like, built from source once, half an hour of two CPUs), or lab (see lab);
                       default 6.12. Several are booted beside each other if there are CPUs (--smp each) and memory for
                       that
   --build DIR         the tree that a bzImage was built in
