@@ -60,6 +60,9 @@ static int open_gup_test(struct test *t)
 {
 	int fd;
 
+	if (!access(FILE_NAME, F_OK) &&
+	    access("/sys/module/pindma_gup_test", F_OK))
+		test_skip(t, "the kernel has gup_test itself: CONFIG_GUP_TEST");
 	if (system("modprobe -q pindma_gup_test"))
 		test_skip(t, "the module pindma_gup_test cannot be loaded");
 	fd = open(FILE_NAME, O_RDWR);
