@@ -92,7 +92,8 @@ def plan(part, rows):
 # What came out
 
 def is_red(case):
-    return case["verdict"] == "fail" and not case["reason"].startswith("the kernel has no variant")
+    """A promise was broken. What could not be tried is no proof of anything."""
+    return case["verdict"] == "fail" and case["reason"].startswith(("LOST ", "Kernel panic"))
 
 
 def colour(case):
@@ -132,8 +133,7 @@ def detection(rows, found):
         cases = found.get(v.name, {})
         red = {name: seconds_to_red(rounds) for name, rounds in cases.items() if any(map(is_red, rounds))}
         best = min(red, key=lambda name: statistics.median(red[name]), default=None)
-        fixes = [line for rounds in cases.values() for case in rounds if is_red(case) for line in case["evidence"]
-                 if line.startswith("likely fix: ")]
+        fixes = [line for case in cases.get(best, []) for line in case["evidence"] if line.startswith("likely fix: ")]
         table[v.name] = {
             "title": v.title, "commit": v.one("Commit"), "switches": v.switches("With"), "scenario": best,
             "red": len(red[best]) if best else 0, "seeds": len(cases[best]) if best else max(map(len, cases.values()), default=0),
@@ -278,6 +278,7 @@ COSTS = (("fork, pinned 0/1/100 %", ("fork_us_0", "fork_us_1", "fork_us_100")),
 
 
 def print_fixes(lab):
+    failed = []
     print(f"\n{'proposal':<22}{'fixes':>6}{'misses':>7}{'breaks':>7}" + "".join(f"  {title:<22}" for title, _ in COSTS))
     for name, row in lab["fixes"].items():
         cells = ["/".join(f"{row['cost'][what]['ratio']:.2f}" if what in row["cost"] else "-" for what in whats)
@@ -287,6 +288,9 @@ def print_fixes(lab):
         for what in ("misses", "breaks"):
             if row[what]:
                 print(f"    {what}: {listed(row[what])}")
+        failed += [f"{name}: {case} could not be tried" for case, seen in row["scenarios"].items()
+                   if "error" in (seen["stock"], seen["before"], seen["with"])]
+    return failed
 
 
 def print_tables(directory):
@@ -296,7 +300,7 @@ def print_tables(directory):
     if lab["detection"]:
         failed += print_detection(lab)
     if lab["fixes"]:
-        print_fixes(lab)
+        failed += print_fixes(lab)
     print(f"\nResults: {os.path.join(directory, 'lab.json')}")
     print("FAIL: " + "; ".join(failed) if failed else "PASS: each bug was seen, nothing was red without one")
     return 1 if failed else 0
