@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "test.h"
@@ -215,4 +216,25 @@ void test_need_swap(struct test *t)
 		fclose(f);
 	if (lines < 2)	/* the first is a heading */
 		test_skip(t, "no swap: the kernel has no zram");
+}
+
+#define PIPE_SIZE	(256 * PAGE_SIZE)
+
+/* Take nr references to a page, which last until the process ends. */
+void test_add_references(struct test *t, uint8_t *page, unsigned int nr)
+{
+	struct iovec iov = { .iov_base = page, .iov_len = PAGE_SIZE };
+	int fds[2] = { -1, -1 };
+
+	while (nr) {
+		ssize_t n = vmsplice(fds[1], &iov, 1, SPLICE_F_NONBLOCK);
+
+		if (n == PAGE_SIZE)
+			nr--;
+		else if (fds[1] >= 0 && errno != EAGAIN)
+			test_error(t, "vmsplice: %s", strerror(errno));
+		else if (pipe(fds) ||
+			 fcntl(fds[1], F_SETPIPE_SZ, PIPE_SIZE) < 0)
+			test_error(t, "a large pipe: %s", strerror(errno));
+	}
 }

@@ -113,7 +113,7 @@ struct plan_entry {
 	const struct scenario *scenario;
 	enum mem mem;
 	enum pin pin;
-	const char *variant;	/* NAME=SWITCH[+SWITCH], see lab.c; NULL: none */
+	const char *variant;	/* NAME=SWITCH[+SWITCH], see variant.c; NULL: none */
 	char name[128];
 };
 

@@ -218,6 +218,7 @@ test_note(struct test *t, const char *fmt, ...);
 /* memory.c */
 void test_alloc(struct test *t);
 void test_check_surroundings(struct test *t);
+void test_add_references(struct test *t, uint8_t *page, unsigned int nr);
 uint64_t test_pfn(struct test *t, const void *addr);
 void test_protect(struct test *t, int prot);
 void test_one_cpu(struct test *t);

@@ -260,34 +260,13 @@ static void pin_once(struct test *t)
 	test_dereg_mr(t);
 }
 
-#define PIPE_SIZE	(256 * PAGE_SIZE)
-
-/* Take nr references to a page, which last until the process ends. */
-static void add_references(struct test *t, uint8_t *page, unsigned int nr)
-{
-	struct iovec iov = { .iov_base = page, .iov_len = PAGE_SIZE };
-	int fds[2] = { -1, -1 };
-
-	while (nr) {
-		ssize_t n = vmsplice(fds[1], &iov, 1, SPLICE_F_NONBLOCK);
-
-		if (n == PAGE_SIZE)
-			nr--;
-		else if (fds[1] >= 0 && errno != EAGAIN)
-			test_error(t, "vmsplice: %s", strerror(errno));
-		else if (pipe(fds) ||
-			 fcntl(fds[1], F_SETPIPE_SZ, PIPE_SIZE) < 0)
-			test_error(t, "a large pipe: %s", strerror(errno));
-	}
-}
-
 static void many_references(struct test *t)
 {
 	unsigned int shared;
 
 	pin_once(t);
-	add_references(t, t->mem, 1000);
-	add_references(t, t->mem + PAGE_SIZE, 1100);
+	test_add_references(t, t->mem, 1000);
+	test_add_references(t, t->mem + PAGE_SIZE, 1100);
 	/* Of one fork(): a page that was shared once is not asked again. */
 	shared = test_fork_shares(t, t->mem, 2 * PAGE_SIZE);
 	if (!shared)
@@ -304,7 +283,7 @@ static void shared_references(struct test *t)
 	pin_once(t);
 	child = test_fork_peer(t, false);
 	test_peer_sync(t, &child);
-	add_references(t, t->mem, 1100);
+	test_add_references(t, t->mem, 1100);
 	if (!test_fork_shares(t, t->mem, PAGE_SIZE))
 		test_lost(t, "fork() has copied a page that two processes shared: it takes it for pinned");
 	test_peer_exit(t, &child);

@@ -94,28 +94,11 @@ static void unpin_elsewhere(struct test *t)
 	test_kept(t);
 }
 
-#define PIPE_SIZE	(256 * PAGE_SIZE)
-
-static void add_references(struct test *t, uint8_t *page, unsigned int nr)
-{
-	struct iovec iov = { .iov_base = page, .iov_len = PAGE_SIZE };
-	int fds[2] = { -1, -1 };
-
-	for (; nr; nr--) {
-		if (fds[1] >= 0 &&
-		    vmsplice(fds[1], &iov, 1, SPLICE_F_NONBLOCK) == PAGE_SIZE)
-			continue;
-		if (pipe(fds) || fcntl(fds[1], F_SETPIPE_SZ, PIPE_SIZE) < 0 ||
-		    vmsplice(fds[1], &iov, 1, SPLICE_F_NONBLOCK) != PAGE_SIZE)
-			test_error(t, "vmsplice: %s", strerror(errno));
-	}
-}
-
 /* This process has never pinned anything. */
 static void false_positive(struct test *t)
 {
 	test_alloc(t);
-	add_references(t, t->mem, 1100);
+	test_add_references(t, t->mem, 1100);
 	if (!test_fork_shares(t, t->mem, PAGE_SIZE))
 		test_lost(t, "fork() has copied a page of 1100 references, of a process that never pinned anything");
 	test_kept(t);
@@ -206,14 +189,6 @@ static void background(struct test *t)
 
 /* ----------------------------------------------------------------------- costs */
 
-static double now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1e6 + ts.tv_nsec / 1e3;
-}
-
 static int by_value(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
@@ -234,10 +209,10 @@ static void measured(struct test *t, const char *what, double *us,
 
 static double time_fork(struct test *t)
 {
-	double start = now_us(), us;
+	double start = now_ms(), us;
 	pid_t pid = fork();
 
-	us = now_us() - start;
+	us = (now_ms() - start) * 1e3;
 	if (pid < 0)
 		test_error(t, "fork: %s", strerror(errno));
 	if (!pid)
@@ -265,10 +240,10 @@ static void cost_of_fork(struct test *t, uint8_t *buf, unsigned int pinned,
 	snprintf(text, sizeof(text), "fork_us_%s", what);
 	measured(t, text, us, COST_FORKS);
 	/* A storm: many, and nobody writes in between. */
-	storm = now_us();
+	storm = now_ms();
 	for (i = 0; i < 3 * COST_FORKS; i++)
 		time_fork(t);
-	storm = (now_us() - storm) / i;
+	storm = (now_ms() - storm) * 1e3 / i;
 	test_note(t, "measured storm_us_%s %.1f", what, storm);
 	if (pinned)
 		pindma_dereg_mr(t->dev, mr);
@@ -340,17 +315,17 @@ static void cost_fsync(struct test *t)
 	hammer = test_start_hammer(t, HAMMER_RATE);
 	for (i = 0; i < COST_FSYNCS; i++) {
 		test_cpu_write(t);
-		start = now_us();
+		start = now_ms();
 		fsync(t->fd);
-		us[i] = now_us() - start;
+		us[i] = (now_ms() - start) * 1e3;
 	}
 	measured(t, "fsync_us", us, COST_FSYNCS);
 	/* And with nothing: what else there is to do is the kernel's own idea. */
 	for (i = 0; i < COST_FSYNCS; i++) {
 		usleep(2000);
-		start = now_us();
+		start = now_ms();
 		fsync(t->fd);
-		us[i] = now_us() - start;
+		us[i] = (now_ms() - start) * 1e3;
 	}
 	measured(t, "fsync_idle_us", us, COST_FSYNCS);
 	test_stop_hammer(t, hammer);

@@ -10,6 +10,7 @@
  * does not listen (deaf-on-demand.patch); -plain for numa_balancing.
  */
 #include <errno.h>
+#include <linux/mempolicy.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,10 +30,6 @@
 #define MADV_SOFT_OFFLINE 101
 #endif
 
-/* linux/mempolicy.h */
-#define MPOL_DEFAULT	0
-#define MPOL_PREFERRED	1
-#define MPOL_MF_MOVE	2
 #define MAX_MS		5000
 
 /* A page of the case's memory that is not in the mr */
