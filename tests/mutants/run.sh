@@ -7,6 +7,7 @@
 # A mutant is a patch whose text says what is wrong, how to run it ("Run: arguments of ./run.sh") and which case
 # must be red then ("Red: case"), for a reason that has "Because: words" in it. Last line: N passed, N failed, 0 skipped.
 set -euo pipefail
+unset PINDMA_RESULTS    # they are looked for in the broken tree
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
