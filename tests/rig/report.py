@@ -264,7 +264,8 @@ def verdict_line(summary):
     counts = summary["counts"]
     head = (f"{summary['verdict']}: {counts['ok']} ok, {counts['xfail']} expected losses seen, {counts['fail']} failed, "
             f"{counts['skip']} skipped ({', '.join(summary['kernels'])}, {summary['accel'].upper()}, {summary['seconds']:.0f} s)")
-    reasons = list(dict.fromkeys(guest["reason"] for guest in summary["guests"] if guest["reason"] and guest["exit"]))
+    told = [guest for guest in summary["guests"] if guest["reason"] and guest["exit"]]
+    reasons = dict.fromkeys((f"{guest['name']}: " if len(summary["guests"]) > 1 else "") + guest["reason"] for guest in told)
     return head + (": " + "; ".join(reasons) if reasons else "")
 
 
