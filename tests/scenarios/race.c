@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * fork(), reclaim and splits against what another CPU does to the page at the same
- * time.
+ * fork(), reclaim, splits and collapses against what another CPU does to the page at
+ * the same time.
  *
  * Red cells: those of GET on every kernel; while_migrating also all others on
  * 5.10, which copies a migration entry to the child without asking for pins; and
  * those of in_fork_unchecked, which takes 57efa1fe5957 away from in_fork. For
- * while_reclaiming tests/mutants/no-reference.patch.
+ * while_reclaiming and while_splitting the lab's swap_pinned and split_pinned; for
+ * while_collapsing tests/mutants/no-reference.patch, and what docs/lab.md builds.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -218,7 +219,7 @@ static void while_migrating(struct test *t)
 	test_kept(t);
 }
 
-/* Pages out, or splits, what the process touches again. */
+/* Page out, split or collapse what the process touches again. */
 static void *reclaimer(void *arg)
 {
 	struct test *t = arg;
@@ -246,13 +247,41 @@ static void *splitter(void *arg)
 	return NULL;
 }
 
+static void *collapser(void *arg)
+{
+	struct test *t = arg;
+
+	while (!stop) {
+		madvise(t->buf, t->len, MADV_COLLAPSE);
+		moves++;
+	}
+	return NULL;
+}
+
+/* Not always: EAGAIN, or EINVAL if it is just about to be split. */
+static void make_whole(struct test *t)
+{
+	madvise(t->buf, t->len, MADV_COLLAPSE);
+}
+
+/* Still a huge page, but mapped in pieces, which a collapse copies to another one. */
+static void map_in_pieces(struct test *t)
+{
+	make_whole(t);
+	if (mprotect(t->buf, PAGE_SIZE, PROT_READ) ||
+	    mprotect(t->buf, PAGE_SIZE, PROT_READ | PROT_WRITE))
+		test_error(t, "mprotect: %s", strerror(errno));
+}
+
 #define NR_UNMAPS	100
 
 /*
  * Who has found a page without pins is about to unmap it, slowly; just then it is
- * pinned. The one or the other must give way.
+ * pinned. The one or the other must give way. Before each pin the page is made
+ * @ready to be unmapped.
  */
-static void while_unmapping(struct test *t, void *(*unmapper)(void *))
+static void while_unmapping(struct test *t, void *(*unmapper)(void *),
+			    void (*ready)(struct test *))
 {
 	time_t start = time(NULL);
 	bool agree = true;
@@ -261,15 +290,16 @@ static void while_unmapping(struct test *t, void *(*unmapper)(void *))
 
 	test_negate_until_exit(t, "widen-unmap");
 	test_alloc(t);
+	if (ready && madvise(t->buf, t->len, MADV_COLLAPSE) && errno == EINVAL)
+		test_skip(t, "no MADV_COLLAPSE in this kernel");
 	test_open(t);
 	thread = begin(t, unmapper);
 	for (i = 0; i < NR_UNMAPS && agree && time(NULL) - start < MAX_SECONDS;
 	     i++) {
 		if (i)
 			test_dereg_mr(t);
-		/* There again, and whole */
-		if (t->mem_type == MEM_THP)
-			madvise(t->buf, t->len, MADV_COLLAPSE);
+		if (ready)
+			ready(t);
 		test_cpu_write(t);
 		usleep(test_token(t) % 1000);
 		test_pin(t);
@@ -284,12 +314,17 @@ static void while_unmapping(struct test *t, void *(*unmapper)(void *))
 
 static void while_reclaiming(struct test *t)
 {
-	while_unmapping(t, reclaimer);
+	while_unmapping(t, reclaimer, NULL);
 }
 
 static void while_splitting(struct test *t)
 {
-	while_unmapping(t, splitter);
+	while_unmapping(t, splitter, make_whole);
+}
+
+static void while_collapsing(struct test *t)
+{
+	while_unmapping(t, collapser, map_in_pieces);
 }
 
 /* What each of them takes is too long to do it for the slow and the fast way. */
@@ -347,6 +382,13 @@ const struct scenario race_scenarios[] = {
 		.mems = BIT(MEM_THP), .pins = PINS_FAST,
 		.flags = SCENARIO_FULL,
 		.run = while_splitting,
+	}, {
+		.name = "race.while_collapsing",
+		.promise = "a page that is pinned while MADV_COLLAPSE looks at it stays the process's, or is the huge page's: commit 70cbc3cc78a9",
+		.fix = "70cbc3cc78a9 (6.1): mm: gup: fix the fast GUP race against THP collapse",
+		.mems = BIT(MEM_THP), .pins = PINS_FAST,
+		.flags = SCENARIO_FULL,
+		.run = while_collapsing,
 	},
 	{ }
 };
