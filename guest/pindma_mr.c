@@ -156,6 +156,9 @@ struct pindma_mr *pindma_mr_alloc(struct pindma_dev *pd, u32 domain,
 	if (flags & ~ops->flags)
 		return ERR_PTR(pindma_refuse(pd, "REG_MR: flags 0x%x are not all known, or not for this pin_mode",
 					     flags));
+	if (flags & PINDMA_MR_FORCE && !(flags & PINDMA_MR_READONLY))
+		return ERR_PTR(pindma_refuse(pd, "REG_MR: flags 0x%x have FORCE without READONLY",
+					     flags));
 	if (!len || check_add_overflow(addr, len, &end) ||
 	    end > ULONG_MAX - PAGE_SIZE)
 		return ERR_PTR(pindma_refuse(pd, "REG_MR: no memory has 0x%llx bytes at 0x%llx",

@@ -58,10 +58,14 @@ static void pindma_pin_uncharge(struct pindma_pinned *p)
 static long pindma_pin_batch(struct pindma_pinned *p, unsigned long addr,
 			     unsigned long n, struct page **pages)
 {
-	unsigned int flags = p->flags & PINDMA_MR_READONLY ? 0 : FOLL_WRITE;
+	unsigned int flags = 0;
 	bool get = p->pin_mode == PINDMA_PIN_GET;
 	long ret;
 
+	if (!(p->flags & PINDMA_MR_READONLY))
+		flags |= FOLL_WRITE;
+	if (p->flags & PINDMA_MR_FORCE)
+		flags |= FOLL_WRITE | FOLL_FORCE;
 	if (p->pin_mode == PINDMA_PIN_LONGTERM)
 		flags |= FOLL_LONGTERM;
 	if (p->flags & PINDMA_MR_FAST)
@@ -234,7 +238,8 @@ static void pindma_pin_page_info(struct pindma_mr *mr, unsigned long n,
 
 const struct pindma_mr_ops pindma_pin_ops = {
 	.size		= sizeof(struct pindma_pin),
-	.flags		= PINDMA_MR_FAST | PINDMA_MR_READONLY | PINDMA_MR_NODIRTY,
+	.flags		= PINDMA_MR_FAST | PINDMA_MR_READONLY |
+			  PINDMA_MR_NODIRTY | PINDMA_MR_FORCE,
 	.hold		= pindma_pin_hold,
 	.drop		= pindma_pin_drop,
 	.get		= pindma_pin_map,

@@ -537,7 +537,7 @@ static void vfio(struct test *t)
 		CHECK(t, mode == PINDMA_PIN_LONGTERM ||
 			 pindma_reg_mr(t->dev, t->mem, PAGE_SIZE, mode, 0,
 				       &mr) == -EOPNOTSUPP);
-	for (flag = PINDMA_MR_FAST; flag <= PINDMA_MR_NODIRTY; flag <<= 1)
+	for (flag = PINDMA_MR_FAST; flag <= PINDMA_MR_FORCE; flag <<= 1)
 		CHECK(t, flag == PINDMA_MR_READONLY ||
 			 pindma_reg_mr(t->dev, t->mem, PAGE_SIZE,
 				       PINDMA_PIN_LONGTERM, flag,

@@ -328,6 +328,9 @@ static void readonly_mapping(struct test *t)
 			CHECK(t, !pindma_reg_mr(t->dev, t->buf, t->len, mode,
 						flags | PINDMA_MR_READONLY, &mr));
 			CHECK(t, !pindma_dereg_mr(t->dev, mr));
+			CHECK(t, pindma_reg_mr(t->dev, t->buf, t->len, mode,
+					       flags | PINDMA_MR_FORCE, &mr) ==
+				 -EINVAL);
 		}
 	}
 	test_kept(t);

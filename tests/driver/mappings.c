@@ -70,6 +70,8 @@ static void holes(struct test *t)
 
 static void protections(struct test *t)
 {
+	void *p;
+
 	test_alloc(t);
 	test_open(t);
 	CHECK(t, !mprotect(t->mem, PAGE_SIZE, PROT_READ));
@@ -78,6 +80,10 @@ static void protections(struct test *t)
 	refused(t, t->buf, t->len, 0, EFAULT, "a page of PROT_NONE");
 	refused(t, t->buf, t->len, PINDMA_MR_READONLY, EFAULT,
 		"a page of PROT_NONE, for reading");
+	p = mmap(NULL, PAGE_SIZE, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(t, p != MAP_FAILED);
+	refused(t, p, PAGE_SIZE, PINDMA_MR_READONLY | PINDMA_MR_FORCE, EFAULT,
+		"shared memory that is read-only, by force");
 	test_kept(t);
 }
 

@@ -4,14 +4,15 @@
  *
  * Such a pin asks for no write fault, so that it may get a page that is not the
  * process's own. The process's first write then makes a copy, and the device
- * keeps the old page. The cells of GET show the loss on every kernel.
+ * keeps the old page. The cells of GET show the loss on every kernel; without
+ * PINDMA_MR_FORCE forced is first_write, and red where that is.
  */
 #include "test.h"
 
-/* Pin without a write fault, then let the process write. */
+/* Pin without a write fault unless it is forced, then let the process write. */
 static void pin_and_write(struct test *t)
 {
-	t->mr_flags = PINDMA_MR_READONLY;
+	t->mr_flags |= PINDMA_MR_READONLY;
 	test_open(t);
 	test_reg_mr(t);
 	test_step(t, "the process writes");
@@ -34,6 +35,12 @@ static void first_write(struct test *t)
 	test_alloc(t);
 	pin_and_write(t);
 	test_kept(t);
+}
+
+static void forced(struct test *t)
+{
+	t->mr_flags = PINDMA_MR_FORCE;
+	first_write(t);
 }
 
 static void fork_(struct test *t)
@@ -66,6 +73,12 @@ const struct scenario readonly_scenarios[] = {
 		.mems = BIT(MEM_ZERO) | BIT(MEM_FILE), .pins = PINS_STOCK,
 		.flags = SCENARIO_FULL,
 		.run = first_write,
+	}, {
+		.name = "readonly.forced",
+		.promise = "a pin for reading that asks for writing by force, as RDMA's did, gets a page of the process's own: commit b40656aa7d55",
+		.mems = BIT(MEM_ZERO) | BIT(MEM_FILE), .pins = PINS_STOCK,
+		.flags = SCENARIO_FULL,
+		.run = forced,
 	}, {
 		.name = "readonly.fork",
 		.promise = "a page that was pinned for reading before fork() stays the parent's when the parent writes to it",

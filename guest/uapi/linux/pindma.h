@@ -48,7 +48,7 @@
 #include <linux/types.h>
 #include <hw/misc/pindma_regs.h>
 
-#define PINDMA_UAPI_VERSION	4
+#define PINDMA_UAPI_VERSION	5
 
 /* An address in the caller's memory */
 typedef __u64 pindma_uptr;
@@ -128,6 +128,13 @@ struct pindma_info {
 #define PINDMA_MR_FAST		(1u << 0)	/* *_user_pages_fast(), not ON_DEMAND */
 #define PINDMA_MR_READONLY	(1u << 1)	/* the device only reads */
 #define PINDMA_MR_NODIRTY	(1u << 2)	/* do not dirty pages given back */
+/*
+ * With READONLY, and not ON_DEMAND: FOLL_WRITE | FOLL_FORCE all the same, so that
+ * private memory is the process's own by then. That is how RDMA did it before
+ * Linux 6.2; FOLL_LONGTERM alone is enough since, see b40656aa7d55. EFAULT: shared
+ * memory that may not be written. Since version 5.
+ */
+#define PINDMA_MR_FORCE		(1u << 3)
 
 /**
  * struct pindma_reg_mr - PINDMA_IOC_REG_MR: pin memory for the device
