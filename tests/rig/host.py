@@ -176,7 +176,15 @@ class Host:
 
     def unplug(self):
         """Press the slot's button; the guest lets go of the device when it likes."""
-        self.qmp.execute("device_del", id="pindma0")
+        # A driver may have the device before the slot's indicator has ceased to blink; until then the button does nothing.
+        deadline = time.monotonic() + UNPLUG_LIMIT
+        while True:
+            try:
+                return self.qmp.execute("device_del", id="pindma0")
+            except Refused as error:
+                if "blinking" not in str(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.1)
 
     def plug(self):
         device = next(word for word in self.command if word.startswith("pindma,"))
