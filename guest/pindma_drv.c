@@ -231,6 +231,7 @@ static int pindma_init_queues(struct pindma_dev *pd)
 static struct pindma_dev *pindma_dev_alloc(struct pci_dev *pdev)
 {
 	struct pindma_dev *pd = kvzalloc(sizeof(*pd), GFP_KERNEL);
+	static struct lock_class_key demands_class;
 
 	if (!pd)
 		return NULL;
@@ -238,6 +239,8 @@ static struct pindma_dev *pindma_dev_alloc(struct pci_dev *pdev)
 	pd->pdev = pdev;
 	ida_init(&pd->mr_ida);
 	xa_init_flags(&pd->demands, XA_FLAGS_LOCK_IRQ);
+	/* Interrupts take its lock. That of ctxs, of the same class else, they do not. */
+	lockdep_set_class(&pd->demands.xa_lock, &demands_class);
 	mutex_init(&pd->admin_lock);
 	init_completion(&pd->admin_done);
 	mutex_init(&pd->fault_lock);
