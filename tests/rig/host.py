@@ -27,6 +27,7 @@ LOW_MEMORY = 2 << 30        # q35: without a hole from 0 to here, if there is th
 # Names for pcie_aer_inject_error
 AER_ERRORS = {"correctable": "BAD_TLP", "nonfatal": "COMP_TIME", "fatal": "MALF_TLP"}
 FAULTS = ("none", "drop", "bit-flip")
+FAULT_NEXT = {"fault-queues": 0xffffffff, "fault-skip": 0, "fault-count": 1}    # whatever the guest has set
 
 
 class Refused(Exception):
@@ -212,7 +213,8 @@ class Host:
             raise Refused(said)
 
     def fault(self, name):
-        self.qmp.execute("qom-set", path="/machine/peripheral/pindma0", property="fault", value=name)
+        for key, value in (*FAULT_NEXT.items(), ("fault", name)):
+            self.qmp.execute("qom-set", path="/machine/peripheral/pindma0", property=key, value=value)
 
     def word(self, address):
         """8 bytes of the guest's memory"""
