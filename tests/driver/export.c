@@ -282,7 +282,7 @@ static void devices(struct test *t)
 	t->mr = reg_longterm(t, 0);
 	fd = export(t, t->mr);
 	find_device(t, name);	/* while there is one */
-	ask_host(t, "plug second");
+	plug_in(t, "plug second");
 	CHECK(t, wait_for_second(true));
 	CHECK(t, !pindma_open("/dev/pindma1", &other));
 	CHECK(t, !pindma_import_dmabuf(other, fd, 0, SIZE, 0, &theirs));

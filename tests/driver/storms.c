@@ -200,7 +200,7 @@ static void plug_storm(struct test *t)
 			usleep(1000);
 		CHECK(t, ms);
 		check_told(t);
-		ask_host(t, "plug");
+		plug_in(t, "plug");
 		for (ms = 20000; access("/dev/pindma0", F_OK) && ms; ms--)
 			usleep(1000);
 		CHECK(t, ms);
