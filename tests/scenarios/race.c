@@ -7,7 +7,7 @@
  * 5.10, which copies a migration entry to the child without asking for pins; and
  * those of in_fork_unchecked, which takes 57efa1fe5957 away from in_fork. For
  * while_reclaiming and while_splitting the lab's swap_pinned and split_pinned; for
- * while_collapsing tests/mutants/no-reference.patch, and what docs/lab.md builds.
+ * while_collapsing tests/mutants/no-reference.patch.
  */
 #include <errno.h>
 #include <fcntl.h>
