@@ -175,17 +175,21 @@ class Host:
 
     # --------------------------------------------------------------------------------------------- the actions
 
-    def unplug(self):
-        """Press the slot's button; the guest lets go of the device when it likes."""
+    def press_button(self, device):
+        """The guest lets go of the slot's device when it likes."""
         # A driver may have the device before the slot's indicator has ceased to blink; until then the button does nothing.
         deadline = time.monotonic() + UNPLUG_LIMIT
         while True:
             try:
-                return self.qmp.execute("device_del", id="pindma0")
+                self.qmp.execute("device_del", id=device)
+                return
             except Refused as error:
                 if "blinking" not in str(error) or time.monotonic() > deadline:
                     raise
             time.sleep(0.1)
+
+    def unplug(self):
+        self.press_button("pindma0")
 
     def plug(self):
         device = next(word for word in self.command if word.startswith("pindma,"))
@@ -205,7 +209,7 @@ class Host:
         self.qmp.execute("device_add", driver="pindma", id="pindma1", bus="rp1")
 
     def unplug_second(self):
-        self.qmp.execute("device_del", id="pindma1")
+        self.press_button("pindma1")
 
     def aer(self, kind):
         said = self.qmp.monitor(f"pcie_aer_inject_error pindma0 {AER_ERRORS[kind]}")
