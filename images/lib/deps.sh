@@ -71,12 +71,17 @@ DEPS_FUZZ=(
     llvm                # llvm-cov, llvm-profdata; stack traces with names
 )
 
-dep_installed() {
-    local name
-    for name in ${1//|/ }; do
-        [ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" != installed ] || return 0
+# deps_missing PACKAGE...: those that are not installed. One question for all: each costs a twentieth of a second.
+deps_missing() {
+    local dep name installed
+    # It fails if it does not know one of them, and tells of the others.
+    installed=$(dpkg-query -W -f '${Package}=${db:Status-Status}\n' ${*//|/ } 2>/dev/null || true)
+    for dep; do
+        for name in ${dep//|/ }; do
+            [[ $'\n'$installed$'\n' != *$'\n'"$name=installed"$'\n'* ]] || continue 2
+        done
+        printf '%s\n' "$dep"
     done
-    return 1
 }
 
 dep_candidate() {
@@ -112,7 +117,7 @@ apt_install_system() {
 deps_install() {
     local purpose=$1 dep missing=() names=()
     shift
-    for dep in "$@"; do dep_installed "$dep" || missing+=("$dep"); done
+    mapfile -t missing < <(deps_missing "$@")
     [ ${#missing[@]} -gt 0 ] || return 0
     command -v apt-get >/dev/null ||
         die "$EXIT_RIG" "packages are missing for $purpose and this is not a Debian machine: ${missing[*]}"

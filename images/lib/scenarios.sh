@@ -5,11 +5,10 @@
 # ".name = "group.name"" or a call of a macro ROW(name, ...) in a file whose group is its own name.
 
 scenario_names() {
-    local file group
-    for file in "$ROOT"/tests/scenarios/*.c "$ROOT"/tests/driver/*.c; do
-        group=$(basename "$file" .c)
-        sed -nE -e 's/^.*\.name *= *"([a-z0-9_]+\.[a-z0-9_]+)".*/\1/p' -e "s/^\tROW\(([a-z0-9_]+),.*/$group.\1/p" "$file"
-    done | sort -u
+    awk 'FNR == 1 { group = FILENAME; sub(/^.*\//, "", group); sub(/\.c$/, "", group) }
+        /\.name *= *"[a-z0-9_]+\.[a-z0-9_]+"/ { sub(/^.*\.name *= *"/, ""); sub(/".*/, ""); print }
+        /^\tROW\([a-z0-9_]+,/ { sub(/^\tROW\(/, ""); sub(/,.*/, ""); print group "." $0 }
+    ' "$ROOT"/tests/scenarios/*.c "$ROOT"/tests/driver/*.c | sort -u
 }
 
 # scenario_matches GLOB NAME...: a glob over scenario names or whole cases (group.name/memory/mode). What a "*" stands
