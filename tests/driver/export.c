@@ -338,6 +338,7 @@ const struct scenario driver_export_scenarios[] = {
 		.name = "driver.export_orders",
 		.promise = "exported pages stay pinned until the mr, the descriptor and the importer are gone, in any order",
 		.mems = BIT(MEM_ANON),
+		.flags = SCENARIO_FULL,
 		.run = orders,
 	}, {
 		.name = "driver.export_killed",

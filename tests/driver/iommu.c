@@ -227,10 +227,12 @@ const struct scenario driver_iommu_scenarios[] = {
 	{
 		.name = "driver.after_stop",
 		.promise = "what a broken device writes after dereg_mr is refused and reported by an IOMMU, lands without, and is counted",
+		.flags = SCENARIO_SLOW,
 		.run = after_stop,
 	}, {
 		.name = "driver.stale_atc",
 		.promise = "what a device writes with translations that it should have forgotten passes an IOMMU, and is counted",
+		.flags = SCENARIO_SLOW,
 		.run = stale_atc,
 	}, {
 		.name = "driver.poisoned",

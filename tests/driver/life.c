@@ -306,6 +306,7 @@ const struct scenario driver_life_scenarios[] = {
 	}, {
 		.name = "driver.oom",
 		.promise = "no access after the unpin, which comes soon: a process is killed under a hammer because there is no memory",
+		.flags = SCENARIO_SLOW,
 		.run = oom,
 	},
 	{ }

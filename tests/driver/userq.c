@@ -1058,10 +1058,12 @@ const struct scenario driver_userq_scenarios[] = {
 	}, {
 		.name = "driver.queue_wake",
 		.promise = "poll() and the eventfd tell of completions, and no wake-up is lost",
+		.flags = SCENARIO_SLOW,
 		.run = wake,
 	}, {
 		.name = "driver.queue_quiet",
 		.promise = "a queue that is quiet sends no interrupts, but wakes up those who wait",
+		.flags = SCENARIO_SLOW,
 		.run = quiet,
 	}, {
 		.name = "driver.queue_shadow",

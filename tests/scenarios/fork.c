@@ -385,6 +385,7 @@ const struct scenario fork_scenarios[] = {
 		.name = "fork.vfork_exec",
 		.promise = "vfork() and exec() in the child do not touch the parent's pages: vfork(2), the memory is shared until exec",
 		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK,
+		.flags = SCENARIO_SLOW,
 		.run = vfork_exec,
 	}, {
 		.name = "fork.under_hammer",
@@ -397,12 +398,14 @@ const struct scenario fork_scenarios[] = {
 		.name = "fork.dontfork",
 		.promise = "MADV_DONTFORK keeps the page with the parent, even if it was not pinned: madvise(2)",
 		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK,
+		.flags = SCENARIO_SLOW,
 		.run = dontfork,
 	}, {
 		.name = "fork.protected",
 		.promise = "a pinned page that is read-only when the process forks stays the parent's when it becomes writable again",
 		.fix = "6c287605fd56 (5.19): remember exclusively mapped anonymous pages with PG_anon_exclusive",
 		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK | PINS_CLEARED,
+		.flags = SCENARIO_SLOW,
 		.run = protected,
 	},
 	{
