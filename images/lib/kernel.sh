@@ -26,6 +26,9 @@ kernel_set() {
     esac
 }
 
+# Where else there are kernels: this machine's own release first.
+kernel_sets() { printf '%s\n' "$(host_release)" bookworm trixie trixie-backports bookworm-backports bullseye | awk '!seen[$0]++'; }
+
 # kernel_check SPEC: is it a kernel at all? Before anything is fetched. Prints its kind.
 kernel_check() {
     local spec=$1 known
@@ -194,7 +197,7 @@ kernel_exact() {
         kernel_fetch "$(cat "$pin")" -
         return
     fi
-    mapfile -t sets < <(printf '%s\n' "$(host_release)" bookworm trixie trixie-backports bullseye | awk '!seen[$0]++')
+    mapfile -t sets < <(kernel_sets)
     for set in "${sets[@]}"; do
         apt_set "$set"
         mapfile -t lines < <(kernel_versions "$set")
@@ -226,7 +229,7 @@ kernel_deb() {
         if headers_beside "$deb"; then
             step kernel-deb "Unpacking kernel $KERNEL_RELEASE" kernel_unpack - "$KERNEL_RELEASE" "$KERNEL_ROOT" "$deb" "${HEADERS[@]}"
         else
-            for candidate in $(printf '%s\n' "$(host_release)" bookworm trixie trixie-backports bullseye | awk '!seen[$0]++'); do
+            for candidate in $(kernel_sets); do
                 apt_newest "$candidate" "linux-headers-${KERNEL_RELEASE//[.+]/\\&}"
                 if [ -n "$NEWEST" ]; then set=$candidate; break; fi
             done
