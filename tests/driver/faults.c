@@ -506,7 +506,7 @@ static enum seen after_stop_seen(struct test *t)
 
 	clear_stamps(t);
 	stop.value = test_start_hammer(t, 2000);
-	usleep(20000);
+	CHECK(t, stamps_go_on(t->mem, 10000));
 	test_post(t, 0, &stop, 1);
 	test_collect(t, c, 2);
 	CHECK(t, c[0].user_data == stop.value && c[0].status == PINDMA_ST_OK);
@@ -528,7 +528,7 @@ static enum seen stale_seen(struct test *t, bool seen_in_memory)
 	first = newest;
 	clear_stamps(t);
 	test_start_hammer(t, 2000);
-	usleep(20000);
+	CHECK(t, stamps_go_on(t->mem, 10000));
 	CHECK(t, !pindma_dereg_mr(t->dev, mr));
 	test_collect(t, &c, 1);
 	CHECK(t, c.status == PINDMA_ST_ABORTED);

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "test.h"
+#include "shared.h"
 
 #define MS		1000000ull	/* of the device's clock */
 #define FAR_AWAY	(1ull << 60)
@@ -402,6 +402,7 @@ static void hammer_orders(struct test *t)
 
 		op.len -= 8;
 		test_post(t, 1, &op, 1);
+		CHECK(t, stamps_go_on(t->mem + op.offset, 10000));
 		usleep(20000);
 		stop.value = op.user_data;
 		test_post(t, 1, &stop, 1);
@@ -411,7 +412,8 @@ static void hammer_orders(struct test *t)
 		n = test_read_journal(t, &e, &first);
 		for (i = 0; i < n; i++) {
 			if (e[i].kind != PINDMA_JOURNAL_WRITE ||
-			    e[i].tag != c[0].tag)
+			    e[i].tag != c[0].tag ||
+			    e[i].queue != PINDMA_QUEUE_IO + c[0].channel)
 				continue;
 			page = next_page(mode, seen, seed, &rng);
 			if (e[i].value != first_value + seen ||

@@ -1032,7 +1032,7 @@ static void dereg(struct test *t)
 	op.rate = 20000;
 	op.len = NR_PAGES * PAGE_SIZE;
 	CHECK(t, pindma_queue_post(q, &op, 1) == 1);
-	usleep(50000);
+	CHECK(t, stamps_go_on(t->mem, TIMEOUT_MS));
 	CHECK(t, !pindma_dereg_mr(t->dev, t->mr));
 	collect(t, q, &c, 1);
 	CHECK(t, c.user_data == op.user_data && c.status == PINDMA_ST_ABORTED);
