@@ -232,6 +232,11 @@ static void read_into_file(struct test *t)
 		test_error(t, "the disk was always faster than fsync()");
 	err = test_fsync(t);
 	again = test_fsync(t);
+	/* A worker of btrfs may still have them: see unpin_fsync() in writeback.c. */
+	for (try = 0; t->mem_type == MEM_BTRFS && !err && !again && try < 20; try++) {
+		usleep(50000);
+		again = test_fsync(t);
+	}
 	test_remount(t);
 	for (page = 0; page < NR_PAGES; page++) {
 		int ret = test_file_word(t, page, 0, &val);

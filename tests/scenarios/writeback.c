@@ -114,15 +114,31 @@ static void check_file(struct test *t, const uint64_t *tokens)
 
 /*
  * fsync twice: a failure is reported once, and after that all is said to be
- * well. Then what counts is what is in the file.
+ * well. If it says so while a worker of btrfs still has the pages, which is what
+ * unpin_fsync() looks for, the worker gets a second: the other cases want to know
+ * whether it does its work.
  */
-static void judge_file(struct test *t, const uint64_t *tokens)
+static int fsync_all(struct test *t, const uint64_t *tokens)
 {
 	int err = test_fsync(t), again = test_fsync(t);
+	double until = now_ms() + 1000;
+
+	while (t->mem_type == MEM_BTRFS && !err && !again && now_ms() < until &&
+	       test_find_on_disk(t, tokens, NR_PAGES, OFF_TOKEN) != NR_PAGES) {
+		usleep(10000);
+		again = test_fsync(t);
+	}
+	return err ? err : again;
+}
+
+/* Then what counts is what is in the file. */
+static void judge_file(struct test *t, const uint64_t *tokens)
+{
+	int err = fsync_all(t, tokens);
 
 	check_file(t, tokens);
-	if (err || again)
-		test_lost(t, "fsync(): %s", strerror(err ? err : again));
+	if (err)
+		test_lost(t, "fsync(): %s", strerror(err));
 	test_kept(t);
 }
 
@@ -423,7 +439,7 @@ static void reflink(struct test *t)
 	close(make_clone(t));
 	device_write(t, tokens);
 	test_dereg_mr(t);
-	test_fsync(t);
+	fsync_all(t, tokens);
 	test_remount(t);
 	clone = open("/mnt/clone", O_RDONLY | O_CLOEXEC);
 	for (page = 0; page < NR_PAGES; page++) {
