@@ -213,6 +213,15 @@ check_host_tests() {
 
 check_run() { PINDMA_RESULTS=$CACHE/check/results "$ROOT/run.sh" run "$@"; }
 
+# In no preset: they are about the driver's errors, in numbers that fit here. README has those that find what is rare.
+UNDER_STRESS=(-t 'storm.*' -t 'failnth.*' -t 'fuzz.*')
+
+# KASAN, lockdep, dma-debug, kmemleak and failures of every kind. The kernel is built the first time, which takes half an hour.
+check_debug() { check_run -k debug --timeout 6000 --case-limit 720 "$@"; }
+
+# It fails if a place that can be reached was not.
+check_coverage() { PINDMA_RESULTS=$CACHE/check/results "$ROOT/run.sh" coverage; }
+
 check_mutants() {
     [ -x "$ROOT/tests/mutants/run.sh" ] || skip "no mutants"
     "$ROOT/tests/mutants/run.sh"
@@ -292,7 +301,7 @@ PYTHON
 # ---------------------------------------------------------------------------------------------------------------
 
 check_main() {
-    local kernel kernels=(6.1 6.12) lock start=$SECONDS
+    local kernel kernels=(5.10 7.2 6.1 6.12) lock start=$SECONDS
     deps_install "building and running" "${DEPS_RUN[@]}"
     deps_install "checking" "${DEPS_CHECK[@]}"
     [ -z "$OPT_FULL" ] || deps_install "looking at the report" "${DEPS_BROWSER[@]}"
@@ -318,8 +327,10 @@ check_main() {
     check "qtest" check_qtest
     check "QEMU files without warnings" check_qemu_warnings
     known_outcomes
-    check "quick preset on 6.12" check_run
+    check "quick preset on 6.12, 5.10 and 7.2" check_run -k 6.12,5.10,7.2
     check "all scenarios on 6.1 and 6.12" check_run --all -k 6.1,6.12
+    check "device-exclusive access on 7.2" check_run -k 7.2 -g exclusive
+    check "storms, failing allocations, any ioctl" check_run "${UNDER_STRESS[@]}"
     boots
     if [ -n "$OPT_FULL" ]; then
         check "kernel checkpatch" check_kernel_style
@@ -329,11 +340,15 @@ check_main() {
         check "QEMU 10.0: checkpatch, qtest, no warnings" check_qemu_version 10.0
         check "QEMU 10.2: checkpatch, no warnings" check_qemu_compiles 10.2
         check "QEMU patch without fuzz" check_patch
+        check "all scenarios on 5.10 and 7.2" check_run --all -k 5.10,7.2
         check "all scenarios with intel-iommu" check_run --all --iommu intel
         check "fork, five times" check_repeats -g fork --repeat 5
         check "the kernel's own tests on 6.12" check_kselftest
         check "bench" check_bench
         check "lab: bugs and proposals" check_lab
+        check "coverage of the kernel" check_coverage
+        check "the driver on the debug kernel" check_debug -g driver
+        check "the same under stress" check_debug "${UNDER_STRESS[@]}"
         check "mutants" check_mutants
     fi
     say "$((SECONDS - start)) s; logs: $CACHE/check"
