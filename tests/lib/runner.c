@@ -485,6 +485,8 @@ static void run_case(unsigned int nr, const struct plan_entry *e,
 	if (round)
 		sprintf(name + strlen(name), "/r%u", round + 1);
 	printf("# start %s\n", name);
+	if (expect_loss)
+		printf("# expected %s: %s\n", name, expected_why(e->name));
 	fflush(stdout);
 	snprintf(text, sizeof(text), "start %s", name);
 	kernel_mark(text);

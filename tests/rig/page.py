@@ -233,6 +233,8 @@ class Report:
                  f"{where}{took}</summary>",
                  # Browsers open what encloses the target of a link.
                  f'<div class="body" id="{case["anchor"]}">')
+        if case["verdict"] == "xfail" and case["why"]:
+            self.add(f'<p>Expected: {text(case["why"])}</p>')
         if case["evidence"]:
             self.add("<pre>" + text("\n".join(case["evidence"])) + "</pre>")
         line = self.timelines.get((case["kernel"], case["name"]))

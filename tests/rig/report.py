@@ -21,6 +21,7 @@ VERDICTS = {0: "PASS", 1: "FAIL", 2: "USAGE ERROR", 4: "ALL SKIPPED", 99: "RIG E
 # Which exit code stands for several kernels. 4 counts only if it is everybody's.
 PRECEDENCE = [130, 1, 124, 99, 125, 2]
 QUESTION = ("fork.parent_write/anon/get-fast", "fork.parent_write/anon/pin-fast")
+DEFECT = "known defect: "      # in tests/expectations
 WIDTH = 132
 
 
@@ -125,7 +126,8 @@ def summary_of(vms, info):
         "seed": next((vm["header"]["seed"] for vm in vms if "seed" in vm["header"]), info.get("seed")),
         "qemu": info["qemu"], "accel": vms[0]["accel"], "command": info["command"], "started": info["started"],
         "seconds": round(sum(vm["seconds"] for vm in vms), 2),
-        "cases": [{key: case[key] for key in ("name", "kernel", "verdict", "reason", "seconds", "evidence")} for case in cases],
+        "cases": [{key: case[key] for key in ("name", "kernel", "verdict", "reason", "why", "seconds", "evidence")}
+                  for case in cases],
         "promises": {name: text for vm in vms for name, text in vm["promises"].items()},
         "guests": [{key: vm[key] for key in ("name", "kernel", "exit", "reason", "planned", "boot_seconds", "first_case_seconds",
                                              "seconds", "booted", "panic", "complaints", "console_tail", "header")}
@@ -247,17 +249,30 @@ def failures(cases, summary):
     return lines
 
 
+def grouped(heading, reasons):
+    """How many cases share each reason: the defects of the kernel first, then what most have."""
+    if not reasons:
+        return []
+    lines = [heading]
+    for reason, names in sorted(reasons.items(), key=lambda item: (not item[0].startswith(DEFECT), -len(item[1]))):
+        lines.append(f"    {len(names)} x {reason} ({names[0]}{', ...' if len(names) > 1 else ''})")
+    return lines + [""]
+
+
+def losses(cases):
+    reasons = {}
+    for case in cases:
+        if case["verdict"] == "xfail":
+            reasons.setdefault(case["why"], []).append(case["name"])
+    return grouped("Lost, as expected of this kernel or of this way to hold pages:", reasons)
+
+
 def skips(cases):
     reasons = {}
     for case in cases:
         if case["verdict"] == "skip":
             reasons.setdefault(case["reason"] or "no reason given", []).append(case["name"])
-    if not reasons:
-        return []
-    lines = ["Skipped:"]
-    for reason, names in sorted(reasons.items(), key=lambda item: -len(item[1])):
-        lines.append(f"    {len(names)} x {reason} ({names[0]}{', ...' if len(names) > 1 else ''})")
-    return lines + [""]
+    return grouped("Skipped:", reasons)
 
 
 def verdict_line(summary):
@@ -292,6 +307,7 @@ def print_report(directory):
                        else f"{guest['name']} said nothing on its console.")
             out += [f"    {line[:WIDTH - 4]}" for line in guest["console_tail"]] + [""]
     out += failures(summary["cases"], summary)
+    out += losses([case for case in summary["cases"] if not case["name"].startswith(COUNTED)])
     out += skips(summary["cases"])
     out.append(f"Results: {directory}, to read: {os.path.join(directory, 'report.html')}")
     print("\n".join(out))

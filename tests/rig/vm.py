@@ -80,6 +80,7 @@ class Guest:
         self.trace = {}             # what timelines are made of, see timeline.py
         self.errors = []            # "# error:" lines
         self.complaints = []        # kernel complaints: (case or None, line)
+        self.expected = {}          # case -> why it is expected to lose something
         self.tolerated = {}         # case -> what it may complain of, a part of the line
         self.panic = None
         self.exit = None
@@ -114,6 +115,9 @@ class Guest:
         elif line.startswith("# trace "):
             name, _, text = line[8:].partition(": ")
             self.trace.setdefault(name, []).append(text)
+        elif line.startswith("# expected "):
+            name, _, text = line[11:].partition(": ")
+            self.expected[name] = text
         elif line.startswith("# tolerated "):
             name, _, text = line[12:].partition(": ")
             self.tolerated[name] = text
@@ -143,7 +147,7 @@ class Guest:
         self.in_flight = None
 
     def add(self, name, verdict, reason):
-        case = {"name": name, "verdict": verdict, "reason": reason, "seconds": None}
+        case = {"name": name, "verdict": verdict, "reason": reason, "why": self.expected.get(name, ""), "seconds": None}
         self.cases.append(case)
         self.by_name[name] = case
 
