@@ -288,7 +288,7 @@ const struct scenario blockdev_scenarios[] = {
 		.run = guard_quiet,
 	}, {
 		.name = "blockdev.guard_hammer",
-		.promise = "the same while a device writes to the page (not promised: \"data protected by DIX must be stable\", and pins do not know of that)",
+		.promise = "the same while a device writes to the page (not promised: Documentation/ABI/stable/sysfs-block, stable_writes, \"memory must not be modified\", which pins do not know of)",
 		.pins = PINS, .flags = SCENARIO_FULL,
 		.run = guard_hammer,
 	}, {

@@ -257,7 +257,7 @@ const struct scenario exclusive_scenarios[] = {
 		.run = race,
 	}, {
 		.name = "exclusive.fork_locked",
-		.promise = "fork() works while a driver holds the lock of a folio that is exclusive to its device (not so: try_restore_exclusive_pte() gives up)",
+		.promise = "fork() works while a driver holds the lock of a folio that is exclusive to its device (not so: try_restore_exclusive_pte() of " SOURCE " only tries to lock it)",
 		.mems = BIT(MEM_ANON),
 		.flags = SCENARIO_FULL,
 		.run = fork_locked,

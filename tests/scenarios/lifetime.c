@@ -175,7 +175,7 @@ static void munmap_(struct test *t)
 	test_kept(t);
 }
 
-#define DRAINED	"no access after the last unpin"
+#define DRAINED	"no access after the last unpin (left to the driver: pin_user_pages.rst, \"No special synchronization with [...] munmap()\")"
 
 const struct scenario lifetime_scenarios[] = {
 	{

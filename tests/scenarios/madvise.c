@@ -129,19 +129,19 @@ const struct scenario madvise_scenarios[] = {
 		.run = free_pinned,
 	}, {
 		.name = "madvise.unpin_dirty",
-		.promise = "after MADV_FREE, a page that was unpinned as dirty keeps what the device wrote: pin_user_pages.rst",
+		.promise = "after MADV_FREE, a page that was unpinned as dirty keeps what the device wrote: mm/gup.c, unpin_user_pages_dirty_lock()",
 		.mems = BIT(MEM_ANON), .pins = PINS_STOCK,
 		.flags = SCENARIO_FULL,
 		.run = unpin_dirty,
 	}, {
 		.name = "madvise.unpin_clean",
-		.promise = "none: a driver that has written and does not dirty the page at the unpin loses its data: pin_user_pages.rst",
+		.promise = "none: a driver that has written and does not dirty the page at the unpin loses its data: mm/gup.c, get_user_pages_remote(): set_page_dirty() \"must be called after the page is finished with\"",
 		.mems = BIT(MEM_ANON), .pins = PINS_STOCK,
 		.flags = SCENARIO_FULL,
 		.run = unpin_clean,
 	}, {
 		.name = "madvise.pageout_twice",
-		.promise = "a page after MADV_FREE that reclaim could not drop because it was in use is no more on offer",
+		.promise = "a page after MADV_FREE that reclaim could not drop because it was in use is no more on offer (not since 6.15: \"mm: set folio swapbacked iff folios are dirty in try_to_unmap_one\", mail of 14 Feb 2025)",
 		.mems = BIT(MEM_ANON), .pins = PINS_STOCK,
 		.flags = SCENARIO_FULL,
 		.run = pageout_twice,

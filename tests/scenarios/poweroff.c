@@ -178,11 +178,11 @@ const struct scenario poweroff_scenarios[] = {
 		.mems = MEMS, .flags = SCENARIO_NAMED, .run = quiet,
 	}, {
 		.name = "poweroff.hammer",
-		.promise = "the same for what the process wrote, although a device writes to other words of the same pages all the time",
+		.promise = "the same for what the process wrote, although a device writes to other words of the same pages all the time: fsync(2)",
 		.mems = MEMS, .flags = SCENARIO_NAMED, .run = hammer,
 	}, {
 		.name = "poweroff.unasked",
-		.promise = "what the device had written before the last fsync() began is on the disk after the power was cut (not promised while it is pinned, see writeback.fsync_pinned)",
+		.promise = "what the device had written before the last fsync() began is on the disk after the power was cut (not promised while it is pinned: pin_user_pages.rst, see writeback.fsync_pinned)",
 		.mems = MEMS, .flags = SCENARIO_NAMED, .run = unasked,
 	},
 	{ }

@@ -236,7 +236,7 @@ const struct scenario truncate_scenarios[] = {
 		.run = shrink,
 	}, {
 		.name = "truncate.unlink",
-		.promise = "a file goes with its last name although a device writes to its pages; nobody else's data change, and the filesystem can be unmounted",
+		.promise = "a file goes with its last name although a device writes to its pages; nobody else's data change, and the filesystem can be unmounted: unlink(2)",
 		.mems = MEMS, .pins = PINS,
 		.flags = SCENARIO_SLOW,
 		.run = unlink_,

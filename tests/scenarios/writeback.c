@@ -594,7 +594,7 @@ const struct scenario writeback_scenarios[] = {
 		.run = fsync_pinned,
 	}, {
 		.name = "writeback.unpin_dirty",
-		.promise = "what a device has written is in the file after unpin_user_pages_dirty_lock() and fsync(): Documentation/core-api/pin_user_pages.rst, fsync(2)",
+		.promise = "what a device has written is in the file after unpin_user_pages_dirty_lock() and fsync(): mm/gup.c, fsync(2)",
 		.fix = "for data=journal 265e72efa99f (6.4): ext4: Keep pages with journalled data dirty; for btrfs \"btrfs: restore fixup worker\" (7.2-rc7)",
 		.mems = MEMS_DISK | BIT(MEM_TMPFS),
 		.pins = PINS_FILE | BIT(PIN_PIN_FAST) | BIT(PIN_LONGTERM),
@@ -608,7 +608,7 @@ const struct scenario writeback_scenarios[] = {
 		.run = unpin_fsync,
 	}, {
 		.name = "writeback.unpin_clean",
-		.promise = "what a device has written is in the file although the driver does not dirty the page at unpin (only tmpfs promises it: this is a driver's bug)",
+		.promise = "what a device has written is in the file although the driver does not dirty the page at unpin (only tmpfs promises it; elsewhere it is a driver's bug: mm/gup.c, get_user_pages_remote(): set_page_dirty() \"must be called after the page is finished with\")",
 		.mems = MEMS_DISK | BIT(MEM_TMPFS), .pins = PINS_FILE,
 		.flags = SCENARIO_SLOW,
 		.run = unpin_clean,
@@ -628,20 +628,21 @@ const struct scenario writeback_scenarios[] = {
 		.run = munmap_,
 	}, {
 		.name = "writeback.direct_write",
-		.promise = "an O_DIRECT write to the same part of the file leaves the pinned page in the page cache (open(2) warns of mixing O_DIRECT with mmap())",
+		.promise = "an O_DIRECT write to the same part of the file leaves the pinned page in the page cache (not promised: open(2), NOTES, warns of mixing O_DIRECT with mmap())",
+		.fix = "for btrfs 968f19c5b1b7 (6.15, 6.12.77): btrfs: always fallback to buffered write if the inode requires checksum",
 		.mems = BIT(MEM_EXT4) | BIT(MEM_XFS) | BIT(MEM_BTRFS),
 		.pins = PINS_FILE,
 		.flags = SCENARIO_SLOW,
 		.run = direct_write,
 	}, {
 		.name = "writeback.fsync_hammer",
-		.promise = "what fsync() has written can be read back, although a device writes to the page all the time",
+		.promise = "what fsync() has written can be read back, although a device writes to the page all the time: fsync(2)",
 		.mems = MEMS_DISK, .pins = PINS_FILE,
 		.flags = SCENARIO_SLOW,
 		.run = fsync_hammer,
 	}, {
 		.name = "writeback.fsync_checksum",
-		.promise = "what fsync() has written fits its checksum, although a device writes to the page all the time",
+		.promise = "what fsync() has written fits its checksum, although a device writes to the page all the time: fsync(2)",
 		.mems = BIT(MEM_BTRFS), .pins = BIT(PIN_PIN),
 		.flags = SCENARIO_HIDDEN,
 		.run = fsync_checksum,
