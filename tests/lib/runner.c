@@ -273,7 +273,8 @@ static void list(void)
 			if (sc->pins & opt.pins)
 				sprintf(mems + strlen(mems), " x %d pin modes",
 					__builtin_popcount(sc->pins & opt.pins));
-			printf("%-22s %-34s %s\n", sc->name, mems, sc->promise);
+			printf("%-22s %-34s %s%s%s\n", sc->name, mems, sc->promise,
+			       sc->fix ? " | fix: " : "", sc->fix ?: "");
 		}
 	}
 }

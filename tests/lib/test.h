@@ -83,7 +83,7 @@ enum pin {
 #define SCENARIO_SLOW	BIT(1)
 /* Not in the quick preset at all */
 #define SCENARIO_FULL	BIT(2)
-/* In no preset either, but listed: each case costs a guest */
+/* In no preset either, but listed: each case costs a guest, or has the kernel warn */
 #define SCENARIO_NAMED	BIT(3)
 #define PINS_QUICK	(BIT(PIN_GET_FAST) | BIT(PIN_PIN_FAST) | \
 			 BIT(PIN_PIN_FAST_CLEARED) | BIT(PIN_PIN_SHARED))

@@ -93,7 +93,7 @@ const struct scenario accounting_scenarios[] = {
 		.mems = BIT(MEM_ANON),
 		.pins = BIT(PIN_PIN) | BIT(PIN_PIN_FAST) | BIT(PIN_LONGTERM) |
 			BIT(PIN_FAST_LONGTERM),
-		.flags = SCENARIO_HIDDEN,
+		.flags = SCENARIO_NAMED,
 		.run = limit,
 	},
 	{ }
