@@ -211,7 +211,7 @@ docs/lab.md says how to add one. Exits 1 if a bug was not seen, or something was
 The kernel alone: ./run.sh run -k lab, or shell -k lab and then /sys/kernel/debug/pindma_lab.
 HELP
         ;;
-    list) printf 'Usage: ./run.sh list\n\nOne scenario a line: name, memory types, pin modes, the promise with its source, the commit that made it true.\nFor example: ./run.sh list | grep -i userfaultfd\n' ;;
+    list) printf 'Usage: ./run.sh list\n\nOne scenario a line: name, memory types, pin modes, the promise with its source, the commit that made it true,\nand where that is in 6.12. For example: ./run.sh list | grep do_wp_page\n' ;;
     report) printf 'Usage: ./run.sh report\n\nPrints the report of results/last again and exits as that run did.\n' ;;
     clean) printf 'Usage: ./run.sh clean\n\nDeletes the cache (%s) and says how much that was.\n' "$CACHE" ;;
     check)

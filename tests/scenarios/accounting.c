@@ -89,7 +89,7 @@ const struct scenario accounting_scenarios[] = {
 	}, {
 		.name = "accounting.limit",
 		.promise = "a page that is pinned 2,097,152 times can be pinned no more, and all of them can be given back: commit 8fde12ca79af",
-		.fix = "8fde12ca79af (5.1): mm: prevent get_user_pages() from overflowing page refcount",
+		.fix = "8fde12ca79af (5.1): mm: prevent get_user_pages() from overflowing page refcount; see try_grab_folio()",
 		.mems = BIT(MEM_ANON),
 		.pins = BIT(PIN_PIN) | BIT(PIN_PIN_FAST) | BIT(PIN_LONGTERM) |
 			BIT(PIN_FAST_LONGTERM),

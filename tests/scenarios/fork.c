@@ -17,7 +17,7 @@
 
 #include "test.h"
 
-#define EARLY_COPY	"70e806e4e645 (5.9): do early cow for pinned pages during fork(); for THP d042035eaf5f (5.9), for hugetlb 4eae4efa2c29 (5.12)"
+#define EARLY_COPY	"70e806e4e645 (5.9): do early cow for pinned pages during fork(); for THP d042035eaf5f (5.9), for hugetlb 4eae4efa2c29 (5.12); see copy_present_page(), copy_huge_pmd(), copy_hugetlb_page_range()"
 
 /* The case of 2020: pin, fork, and the parent goes on using its buffer. */
 static void parent_write(struct test *t)
@@ -403,7 +403,7 @@ const struct scenario fork_scenarios[] = {
 	}, {
 		.name = "fork.protected",
 		.promise = "a pinned page that is read-only when the process forks stays the parent's when it becomes writable again",
-		.fix = "6c287605fd56 (5.19): remember exclusively mapped anonymous pages with PG_anon_exclusive",
+		.fix = "6c287605fd56 (5.19): remember exclusively mapped anonymous pages with PG_anon_exclusive; see do_wp_page()",
 		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK | PINS_CLEARED,
 		.flags = SCENARIO_SLOW,
 		.run = protected,
@@ -437,7 +437,7 @@ const struct scenario fork_scenarios[] = {
 	}, {
 		.name = "fork.shared_references",
 		.promise = "fork() shares a page that more than one process has already, however many references it has: commit fb3d824d1a46",
-		.fix = "fb3d824d1a46 (5.19): only pages that belong to one process alone are asked whether they are pinned",
+		.fix = "fb3d824d1a46 (5.19): only pages that belong to one process alone are asked whether they are pinned; see folio_try_dup_anon_rmap_pte()",
 		.pins = BIT(PIN_NONE) | PINS_OTHER,
 		.flags = SCENARIO_FULL,
 		.run = shared_references,

@@ -77,7 +77,7 @@ const struct scenario hugetlb_scenarios[] = {
 	{
 		.name = "hugetlb.no_spare_page",
 		.promise = "fork() fails if there is no huge page for the early copy, instead of leaving a child that will miss its memory",
-		.fix = "4eae4efa2c29 (5.12): hugetlb: do early cow when page pinned on src mm",
+		.fix = "4eae4efa2c29 (5.12): hugetlb: do early cow when page pinned on src mm; see copy_hugetlb_page_range()",
 		.mems = BIT(MEM_HUGETLB),
 		.pins = PINS_STOCK | PINS_CLEARED | PINS_UNCOUNTED,
 		.flags = SCENARIO_FULL,

@@ -332,13 +332,13 @@ static void cost_fsync(struct test *t)
 	test_kept(t);
 }
 
-#define EARLY_COPY	"70e806e4e645 (5.9): mm: Do early cow for pinned pages during fork() for ptes"
+#define EARLY_COPY	"70e806e4e645 (5.9): mm: Do early cow for pinned pages during fork() for ptes; see copy_present_page()"
 
 const struct scenario lab_scenarios[] = {
 	{
 		.name = "lab.fork_swapped",
 		.promise = "a page that is swapped out when the process forks becomes that of one of them when both are back",
-		.fix = "1493a1913e34 (5.19): mm/swap: remember PG_anon_exclusive via a swp pte bit",
+		.fix = "1493a1913e34 (5.19): mm/swap: remember PG_anon_exclusive via a swp pte bit; see do_swap_page()",
 		.mems = BIT(MEM_ANON), .pins = BIT(PIN_PIN_FAST),
 		.flags = SCENARIO_HIDDEN,
 		.run = fork_swapped,

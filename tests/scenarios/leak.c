@@ -124,14 +124,14 @@ const struct scenario leak_scenarios[] = {
 	{
 		.name = "leak.child_pins",
 		.promise = "what a process writes after fork() is not seen by a device for which its child has pinned the shared page",
-		.fix = "17839856fd58 (5.8), 09854ba94c6a (5.9); for THP 3bff7e3f1f16 (5.18), for pins of hugetlb a7f226604170 (5.19)",
+		.fix = "17839856fd58 (5.8), 09854ba94c6a (5.9); for THP 3bff7e3f1f16 (5.18), for pins of hugetlb a7f226604170 (5.19); see do_wp_page(), do_huge_pmd_wp_page(), gup_must_unshare()",
 		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK,
 		.flags = SCENARIO_FULL,
 		.run = child_pins,
 	}, {
 		.name = "leak.vmsplice",
 		.promise = "what a process writes after fork() is not seen through a pipe to which its child has given the shared page: CVE-2020-29374",
-		.fix = "17839856fd58 (5.8), 09854ba94c6a (5.9); for THP 3bff7e3f1f16 (5.18), for hugetlb nothing: vmsplice() takes references, not pins",
+		.fix = "17839856fd58 (5.8), 09854ba94c6a (5.9); for THP 3bff7e3f1f16 (5.18), for hugetlb nothing: vmsplice() takes references, not pins; see do_wp_page(), do_huge_pmd_wp_page(), hugetlb_wp()",
 		.mems = MEMS_ANON_ALL,
 		.flags = SCENARIO_FULL,
 		.run = vmsplice_,

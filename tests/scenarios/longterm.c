@@ -37,7 +37,7 @@ const struct scenario longterm_scenarios[] = {
 	{
 		.name = "longterm.file_refused",
 		.promise = "a shared mapping of a file that needs dirty tracking cannot be pinned for long to be written to",
-		.fix = "8ac268436e6d, for pin_user_pages_fast() a6e79df92e4a (6.5): disallow FOLL_LONGTERM on file-backed mappings",
+		.fix = "8ac268436e6d, for pin_user_pages_fast() a6e79df92e4a (6.5): disallow FOLL_LONGTERM on file-backed mappings; see writable_file_mapping_allowed(), gup_fast_folio_allowed()",
 		.mems = MEMS_DISK, .pins = PINS_LONGTERM,
 		.flags = SCENARIO_SLOW,
 		.run = file_refused,

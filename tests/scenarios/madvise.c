@@ -123,7 +123,7 @@ const struct scenario madvise_scenarios[] = {
 	}, {
 		.name = "madvise.free",
 		.promise = "MADV_FREE and reclaim do not drop a page that a device is using: commit 6c8e2a256915",
-		.fix = "6c8e2a256915 (5.18, 5.10.111): mm: fix race between MADV_FREE reclaim and blkdev direct IO read",
+		.fix = "6c8e2a256915 (5.18, 5.10.111): mm: fix race between MADV_FREE reclaim and blkdev direct IO read; see try_to_unmap_one()",
 		.mems = BIT(MEM_ANON), .pins = PINS_STOCK | PINS_DEMAND,
 		.flags = SCENARIO_FULL,
 		.run = free_pinned,

@@ -439,7 +439,7 @@ const struct scenario migrate_scenarios[] = {
 	}, {
 		.name = "migrate.numa_balancing",
 		.promise = "NUMA balancing does not take a pinned page from its process: bugzilla 215616, commit 80d47f5de5e3",
-		.fix = "80d47f5de5e3 (5.17): mm: don't try to NUMA-migrate COW pages that have other uses",
+		.fix = "80d47f5de5e3 (5.17): mm: don't try to NUMA-migrate COW pages that have other uses; see change_pte_range()",
 		.mems = BIT(MEM_ANON),
 		.pins = PINS | PINS_UNCOUNTED | PINS_SHARED | PINS_PLAIN,
 		.flags = SCENARIO_FULL,

@@ -14,7 +14,7 @@
 
 #include "test.h"
 
-#define EXCLUSIVE	"6c287605fd56 (5.19): remember exclusively mapped anonymous pages with PG_anon_exclusive"
+#define EXCLUSIVE	"6c287605fd56 (5.19): remember exclusively mapped anonymous pages with PG_anon_exclusive; see do_wp_page()"
 
 static void write_and_look(struct test *t)
 {
@@ -104,7 +104,7 @@ const struct scenario mprotect_scenarios[] = {
 	}, {
 		.name = "mprotect.soft_dirty",
 		.promise = "clearing the soft-dirty bits does not write-protect a pinned page: commit 9348b73c2e1b",
-		.fix = "9348b73c2e1b (5.11, 5.10.9): don't play games with pinned pages in clear_page_refs",
+		.fix = "9348b73c2e1b (5.11, 5.10.9): don't play games with pinned pages in clear_page_refs; see clear_soft_dirty()",
 		.mems = BIT(MEM_ANON) | BIT(MEM_THP),
 		.pins = PINS_STOCK | PINS_UNCOUNTED | PINS_SHARED | PINS_PLAIN,
 		.flags = SCENARIO_FULL,

@@ -51,7 +51,7 @@ static void move_split(struct test *t)
 	test_fork_and_write(t);
 }
 
-#define FIX	"70e806e4e645, d042035eaf5f (5.9): do early cow for pinned pages during fork(), split huge pages for it"
+#define FIX	"70e806e4e645, d042035eaf5f (5.9): do early cow for pinned pages during fork(), split huge pages for it; see copy_present_page(), copy_huge_pmd()"
 
 const struct scenario mremap_scenarios[] = {
 	{

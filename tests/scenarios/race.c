@@ -336,14 +336,14 @@ const struct scenario race_scenarios[] = {
 	{
 		.name = "race.while_forking",
 		.promise = "a page that is pinned while another thread forks is either copied for the child or seen to be pinned: commit 57efa1fe5957",
-		.fix = "57efa1fe5957 (5.11, 5.10.4): mm/gup: prevent gup_fast from racing with COW during fork",
+		.fix = "57efa1fe5957 (5.11, 5.10.4): mm/gup: prevent gup_fast from racing with COW during fork; see gup_fast(), mm->write_protect_seq",
 		.mems = BIT(MEM_ANON), .pins = PINS_EACH,
 		.flags = SCENARIO_FULL,
 		.run = while_forking,
 	}, {
 		.name = "race.in_fork",
 		.promise = "the same when pins come just before fork() write-protects a page: commit 57efa1fe5957",
-		.fix = "57efa1fe5957 (5.11, 5.10.4): mm/gup: prevent gup_fast from racing with COW during fork",
+		.fix = "57efa1fe5957 (5.11, 5.10.4): mm/gup: prevent gup_fast from racing with COW during fork; see gup_fast(), mm->write_protect_seq",
 		.mems = BIT(MEM_ANON),
 		.pins = PINS_FAST,
 		.flags = SCENARIO_FULL,
@@ -351,7 +351,7 @@ const struct scenario race_scenarios[] = {
 	}, {
 		.name = "race.in_fork_longer",
 		.promise = "race.in_fork, as long as it takes",
-		.fix = "57efa1fe5957 (5.11, 5.10.4): mm/gup: prevent gup_fast from racing with COW during fork",
+		.fix = "57efa1fe5957 (5.11, 5.10.4): mm/gup: prevent gup_fast from racing with COW during fork; see gup_fast(), mm->write_protect_seq",
 		.mems = BIT(MEM_ANON), .pins = BIT(PIN_PIN_FAST),
 		.flags = SCENARIO_HIDDEN,
 		.run = in_fork_longer,
@@ -364,7 +364,7 @@ const struct scenario race_scenarios[] = {
 	}, {
 		.name = "race.while_migrating",
 		.promise = "a pinned page stays the parent's over fork() also if somebody tries to migrate it at that moment",
-		.fix = "6c287605fd56 (5.19): remember exclusively mapped anonymous pages with PG_anon_exclusive, which a migration entry takes along",
+		.fix = "6c287605fd56 (5.19): remember exclusively mapped anonymous pages with PG_anon_exclusive, which a migration entry takes along; see copy_nonpresent_pte(), try_to_migrate_one()",
 		.mems = BIT(MEM_ANON), .pins = PINS_EACH,
 		.flags = SCENARIO_FULL,
 		.run = while_migrating,
@@ -385,7 +385,7 @@ const struct scenario race_scenarios[] = {
 	}, {
 		.name = "race.while_collapsing",
 		.promise = "a page that is pinned while MADV_COLLAPSE looks at it stays the process's, or is the huge page's: commit 70cbc3cc78a9",
-		.fix = "70cbc3cc78a9 (6.1): mm: gup: fix the fast GUP race against THP collapse",
+		.fix = "70cbc3cc78a9 (6.1): mm: gup: fix the fast GUP race against THP collapse; see gup_fast_pte_range(), collapse_huge_page()",
 		.mems = BIT(MEM_THP), .pins = PINS_FAST,
 		.flags = SCENARIO_FULL,
 		.run = while_collapsing,

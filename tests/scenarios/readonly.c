@@ -62,14 +62,14 @@ const struct scenario readonly_scenarios[] = {
 	{
 		.name = "readonly.shared",
 		.promise = "a page that is shared since a fork() is unshared before it is pinned for reading: commit a7f226604170",
-		.fix = "a7f226604170 (5.19): mm/gup: trigger FAULT_FLAG_UNSHARE when R/O-pinning a possibly shared anonymous page",
+		.fix = "a7f226604170 (5.19): mm/gup: trigger FAULT_FLAG_UNSHARE when R/O-pinning a possibly shared anonymous page; see gup_must_unshare()",
 		.mems = MEMS_ANON_ALL, .pins = PINS_STOCK,
 		.flags = SCENARIO_SLOW,
 		.run = shared,
 	}, {
 		.name = "readonly.first_write",
 		.promise = "a longterm pin for reading gets a page of the process's own in place of the zero page or the page cache's: commit 84209e87c696",
-		.fix = "84209e87c696 (6.2): mm/gup: reliable R/O long-term pinning in COW mappings",
+		.fix = "84209e87c696 (6.2): mm/gup: reliable R/O long-term pinning in COW mappings; see gup_must_unshare()",
 		.mems = BIT(MEM_ZERO) | BIT(MEM_FILE), .pins = PINS_STOCK,
 		.flags = SCENARIO_FULL,
 		.run = first_write,
@@ -82,7 +82,7 @@ const struct scenario readonly_scenarios[] = {
 	}, {
 		.name = "readonly.fork",
 		.promise = "a page that was pinned for reading before fork() stays the parent's when the parent writes to it",
-		.fix = "70e806e4e645 (5.9): do early cow for pinned pages during fork(); for hugetlb 4eae4efa2c29 (5.12)",
+		.fix = "70e806e4e645 (5.9): do early cow for pinned pages during fork(); for hugetlb 4eae4efa2c29 (5.12); see copy_present_page(), copy_hugetlb_page_range()",
 		.mems = MEMS_ANON_ALL,
 		.pins = PINS_STOCK | PINS_CLEARED | PINS_UNCOUNTED,
 		.flags = SCENARIO_FULL,

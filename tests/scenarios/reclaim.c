@@ -66,7 +66,7 @@ static void under_hammer(struct test *t)
 }
 
 #define PROMISE	"swap does not take a page away from a device that has it pinned: commit feb889fb40fa"
-#define FIX	"feb889fb40fa (5.11, 5.10.9): mm: don't put pinned pages into the swap cache; 1493a1913e34 (5.19): exclusive swap entries"
+#define FIX	"feb889fb40fa (5.11, 5.10.9): mm: don't put pinned pages into the swap cache; 1493a1913e34 (5.19): exclusive swap entries; see shrink_folio_list(), do_swap_page()"
 
 const struct scenario reclaim_scenarios[] = {
 	{

@@ -11,7 +11,7 @@
 
 #include "test.h"
 
-#define EARLY_COPY	"70e806e4e645, d042035eaf5f (5.9): do early cow for pinned pages during fork(), split huge pages for it"
+#define EARLY_COPY	"70e806e4e645, d042035eaf5f (5.9): do early cow for pinned pages during fork(), split huge pages for it; see copy_present_page(), copy_huge_pmd()"
 
 /* Other rights for one half of it: the huge page is mapped in small pieces. */
 static void split(struct test *t)

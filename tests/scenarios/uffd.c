@@ -104,7 +104,7 @@ const struct scenario uffd_scenarios[] = {
 	{
 		.name = "uffd.wp",
 		.promise = "a pinned page that userfaultfd had write-protected stays the process's when it writes again: commit 6c287605fd56",
-		.fix = "6c287605fd56 (5.19): remember exclusively mapped anonymous pages with PG_anon_exclusive",
+		.fix = "6c287605fd56 (5.19): remember exclusively mapped anonymous pages with PG_anon_exclusive; see do_wp_page()",
 		.mems = BIT(MEM_ANON) | BIT(MEM_THP),
 		.pins = PINS_STOCK | PINS_SHARED | PINS_PLAIN,
 		.flags = SCENARIO_FULL,
@@ -112,7 +112,7 @@ const struct scenario uffd_scenarios[] = {
 	}, {
 		.name = "uffd.move",
 		.promise = "UFFDIO_MOVE does not move a page that is pinned: ioctl_userfaultfd(2), EBUSY",
-		.fix = "adef440691ba (6.8): userfaultfd: UFFDIO_MOVE uABI",
+		.fix = "adef440691ba (6.8): userfaultfd: UFFDIO_MOVE uABI; see move_pages_pte(), move_pages_huge_pmd()",
 		.mems = BIT(MEM_ANON) | BIT(MEM_THP),
 		.pins = PINS_STOCK | PINS_UNCOUNTED,
 		.flags = SCENARIO_FULL,

@@ -595,7 +595,7 @@ const struct scenario writeback_scenarios[] = {
 	}, {
 		.name = "writeback.unpin_dirty",
 		.promise = "what a device has written is in the file after unpin_user_pages_dirty_lock() and fsync(): mm/gup.c, fsync(2)",
-		.fix = "for data=journal 265e72efa99f (6.4): ext4: Keep pages with journalled data dirty; for btrfs \"btrfs: restore fixup worker\" (7.2-rc7)",
+		.fix = "for data=journal 265e72efa99f (6.4): ext4: Keep pages with journalled data dirty; for btrfs \"btrfs: restore fixup worker\" (7.2-rc7); see ext4_journalled_dirty_folio()",
 		.mems = MEMS_DISK | BIT(MEM_TMPFS),
 		.pins = PINS_FILE | BIT(PIN_PIN_FAST) | BIT(PIN_LONGTERM),
 		.flags = SCENARIO_SLOW,
@@ -615,14 +615,14 @@ const struct scenario writeback_scenarios[] = {
 	}, {
 		.name = "writeback.pageout",
 		.promise = "a pinned page that reclaim has looked at still has what it needs to become dirty",
-		.fix = "d824ec2a1546 (6.4, 6.1.28): mm: do not reclaim private data from pinned page",
+		.fix = "d824ec2a1546 (6.4, 6.1.28): mm: do not reclaim private data from pinned page; see shrink_folio_list()",
 		.mems = MEMS_DISK, .pins = PINS_FILE,
 		.flags = SCENARIO_SLOW,
 		.run = pageout,
 	}, {
 		.name = "writeback.munmap",
 		.promise = "a pinned page of a file that is not mapped any more still has what it needs to become dirty, after caches were dropped, too",
-		.fix = "d824ec2a1546 (6.4, 6.1.28): mm: do not reclaim private data from pinned page",
+		.fix = "d824ec2a1546 (6.4, 6.1.28): mm: do not reclaim private data from pinned page; see shrink_folio_list()",
 		.mems = MEMS_DISK, .pins = PINS_FILE,
 		.flags = SCENARIO_SLOW,
 		.run = munmap_,

@@ -268,7 +268,7 @@ static void cma(struct test *t)
 #define PINS_EACH	(BIT(PIN_GET_FAST) | BIT(PIN_PIN_FAST) | \
 			 BIT(PIN_FAST_LONGTERM))
 
-#define FIX	"d1e153fea2a8 (5.13): mm/gup: migrate pinned pages out of movable zone"
+#define FIX	"d1e153fea2a8 (5.13): mm/gup: migrate pinned pages out of movable zone; see check_and_migrate_movable_pages()"
 
 const struct scenario zones_scenarios[] = {
 	{
