@@ -4,7 +4,8 @@
  *
  * To see a case red: have pindma_exclusive_get() set pindma_demand_fault(); for
  * cpu, have pindma_demand_invalidate() return at once. counter has its control:
- * on demand, which any CPU may access at the same time.
+ * on demand, which any CPU may access at the same time. It does not lose each
+ * time, and so is only run by its name.
  */
 #include <errno.h>
 #include <pthread.h>

@@ -167,7 +167,7 @@ class Report:
         matrix = self.matrix
         self.heading("matrix", "Matrix")
         self.add('<p class="soft"><b class="ok">&nbsp;ok&nbsp;</b> the promise was kept. '
-                 '<b class="xfail">&nbsp;XFAIL&nbsp;</b> data was lost, as it must be with this way to hold the pages: a control. '
+                 '<b class="xfail">&nbsp;XFAIL&nbsp;</b> an expected loss: a control, or a known defect of this kernel. '
                  '<b class="fail">&nbsp;FAIL&nbsp;</b> a promise was broken, or a control lost nothing. '
                  '<b>.</b> not planned.' + (' <b class="differs">&nbsp;DIFF&nbsp;</b> the kernels differ.'
                                             if len(self.kernels) > 1 else "") + "</p>")

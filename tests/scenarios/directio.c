@@ -4,7 +4,8 @@
  * No pindma here: QEMU's virtio disk writes, a slow one, so that there is time to
  * do something while it is about to.
  *
- * To see it red: a kernel before 6.5.
+ * To see it red: fork_read and fork_uring on a kernel before 6.5, read_into_file on
+ * btrfs with 6.12.97 to 6.12.117, fork_uring_fixed with the lab's no_early_copy_pte.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -363,7 +363,7 @@ const struct scenario race_scenarios[] = {
 		.run = in_fork_unchecked,
 	}, {
 		.name = "race.while_migrating",
-		.promise = "a pinned page stays the parent's over fork() also if somebody tries to migrate it at that moment",
+		.promise = "a pinned page stays the parent's over fork() also if somebody tries to migrate it at that moment, which a probe makes 300 us long",
 		.fix = "6c287605fd56 (5.19): remember exclusively mapped anonymous pages with PG_anon_exclusive, which a migration entry takes along; see copy_nonpresent_pte(), try_to_migrate_one()",
 		.mems = BIT(MEM_ANON), .pins = PINS_EACH,
 		.flags = SCENARIO_FULL,
