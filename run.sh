@@ -467,11 +467,18 @@ results_directory() {
     mkdir "$RESULTS" 2>/dev/null || die "$EXIT_RIG" "cannot make the results directory $RESULTS; set PINDMA_RESULTS."
 }
 
+# guest_options: what makes it another guest, for the command that repeats a case.
+guest_options() {
+    [ "$OPT_IOMMU" = none ] || printf ' --iommu %q' "$OPT_IOMMU"
+    [ -z "$OPT_DEVICE" ] || printf ' --device %q' "$OPT_DEVICE"
+    [ -z "$OPT_APPEND" ] || printf ' --append %q' "$OPT_APPEND"
+}
+
 results_info() {
-    python3 - "$1/run.json" "$COMMAND_LINE" "$QEMU_NAME" "$OPT_SEED" "$OPT_BISECT" <<'PYTHON'
+    python3 - "$1/run.json" "$COMMAND_LINE" "$QEMU_NAME" "$OPT_SEED" "$OPT_BISECT" "$(guest_options)" <<'PYTHON'
 import json, sys, time
-path, command, qemu, seed, bisect = sys.argv[1:]
-json.dump({"command": command, "qemu": qemu, "seed": seed or None, "bisect": bool(bisect),
+path, command, qemu, seed, bisect, options = sys.argv[1:]
+json.dump({"command": command, "qemu": qemu, "seed": seed or None, "bisect": bool(bisect), "options": options,
            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}, open(path, "w"))
 PYTHON
 }

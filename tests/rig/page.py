@@ -249,7 +249,7 @@ def again(case, summary):
     if case["name"].startswith(COUNTED):
         return f"./run.sh kselftest -k {kernel}"
     seed = f" --seed {summary['seed']}" if summary["seed"] not in (None, "") else ""
-    return f"./run.sh run -k {kernel} -t {re.sub(r'/r[0-9]+$', '', case['name'])}{seed}"
+    return f"./run.sh run -k {kernel}{summary.get('options', '')} -t {re.sub(r'/r[0-9]+$', '', case['name'])}{seed}"
 
 
 def write_html(path, summary, timelines):

@@ -124,7 +124,8 @@ def summary_of(vms, info):
         "counts": {verdict: count(cases, verdict) for verdict in ("ok", "xfail", "fail", "skip")},
         "kernels": [vm["name"] for vm in vms],
         "seed": next((vm["header"]["seed"] for vm in vms if "seed" in vm["header"]), info.get("seed")),
-        "qemu": info["qemu"], "accel": vms[0]["accel"], "command": info["command"], "started": info["started"],
+        "qemu": info["qemu"], "accel": vms[0]["accel"], "command": info["command"],
+        "options": info.get("options", ""), "started": info["started"],
         "seconds": round(sum(vm["seconds"] for vm in vms), 2),
         "cases": [{key: case[key] for key in ("name", "kernel", "verdict", "reason", "why", "seconds", "evidence")}
                   for case in cases],
