@@ -38,6 +38,12 @@ uint64_t test_pfn(struct test *t, const void *addr)
 	return e & PAGEMAP_PRESENT ? e & PAGEMAP_PFN_MASK : 0;
 }
 
+/* Is the page that the process maps at addr a part of a transparent huge page? */
+bool test_is_huge(struct test *t, const void *addr)
+{
+	return read_u64(t, "/proc/kpageflags", test_pfn(t, addr)) & KPF_THP;
+}
+
 /* Pages that there should be: if none is free, somebody has lost them. */
 static long hugetlb_pool(void)
 {
@@ -78,7 +84,7 @@ static void alloc_thp(struct test *t)
 	if (madvise(t->buf, t->len, MADV_HUGEPAGE))
 		test_skip(t, "no transparent huge pages: %s", strerror(errno));
 	memset(t->buf, FILL, t->len);
-	if (!(read_u64(t, "/proc/kpageflags", test_pfn(t, t->buf)) & KPF_THP))
+	if (!test_is_huge(t, t->buf))
 		test_skip(t, "the kernel had no transparent huge page to give");
 }
 
@@ -96,7 +102,7 @@ static void alloc_mthp(struct test *t)
 	t->buf = map_aligned(t, t->len);
 	memset(t->buf, FILL, t->len);
 	kernel_set(MTHP, "never");
-	if (!(read_u64(t, "/proc/kpageflags", test_pfn(t, t->buf)) & KPF_THP))
+	if (!test_is_huge(t, t->buf))
 		test_skip(t, "the kernel had no huge page of 64 KiB to give");
 }
 

@@ -220,6 +220,7 @@ void test_alloc(struct test *t);
 void test_check_surroundings(struct test *t);
 void test_add_references(struct test *t, uint8_t *page, unsigned int nr);
 uint64_t test_pfn(struct test *t, const void *addr);
+bool test_is_huge(struct test *t, const void *addr);
 void test_protect(struct test *t, int prot);
 void test_one_cpu(struct test *t);
 void test_need_swap(struct test *t);

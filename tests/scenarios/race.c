@@ -7,7 +7,8 @@
  * 5.10, which copies a migration entry to the child without asking for pins; and
  * those of in_fork_unchecked, which takes 57efa1fe5957 away from in_fork. For
  * while_reclaiming and while_splitting the lab's swap_pinned and split_pinned; for
- * while_collapsing tests/mutants/no-reference.patch.
+ * while_collapsing tests/mutants/no-reference.patch. A thread that does nothing to
+ * the page is an error: to see it, return from mover() at once.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -171,25 +172,56 @@ static void in_fork_unchecked(struct test *t)
 	pin_in_fork(t, 2000);
 }
 
-static atomic_ulong moves;
+static void (*attempt)(struct test *t);	/* to move the page */
+static atomic_ulong attempts;
+static atomic_bool moved;
 
-/* To and fro between two nodes: the pins do not let it succeed, but it tries. */
-static void *migrator(void *arg)
+/* It must succeed once, without pins: else a pin has nothing to stop. */
+static void *mover(void *arg)
 {
 	struct test *t = arg;
-	int nodes[NR_PAGES], status[NR_PAGES], i, node = 0;
-	void *pages[NR_PAGES];
 
-	for (i = 0; i < NR_PAGES; i++)
-		pages[i] = t->mem + i * PAGE_SIZE;
-	while (!stop) {
-		node = !node;
-		for (i = 0; i < NR_PAGES; i++)
-			nodes[i] = node;
-		syscall(SYS_move_pages, 0, NR_PAGES, pages, nodes, status, 2);
-		moves++;
+	while (!moved && !stop) {
+		uint64_t pfn = test_pfn(t, t->mem);
+		bool huge = test_is_huge(t, t->mem);
+
+		attempt(t);
+		moved = test_pfn(t, t->mem) != pfn ||
+			test_is_huge(t, t->mem) != huge;
 	}
+	for (; !stop; attempts++)
+		attempt(t);
 	return NULL;
+}
+
+static pthread_t begin_to_move(struct test *t, void (*how)(struct test *t))
+{
+	double until = now_ms() + 10000;
+	pthread_t thread;
+
+	attempt = how;
+	thread = begin(t, mover);
+	while (!moved) {
+		if (now_ms() > until)
+			test_error(t, "nothing happens to the page even if it is not pinned");
+		usleep(100);
+	}
+	return thread;
+}
+
+/* To and fro between two nodes: the pins do not let it succeed, but it tries. */
+static void migrate(struct test *t)
+{
+	int nodes[NR_PAGES], status[NR_PAGES], i;
+	void *pages[NR_PAGES];
+	static int node;
+
+	node = !node;
+	for (i = 0; i < NR_PAGES; i++) {
+		pages[i] = t->mem + i * PAGE_SIZE;
+		nodes[i] = node;
+	}
+	syscall(SYS_move_pages, 0, NR_PAGES, pages, nodes, status, 2);
 }
 
 /* 5.10 has lost the page after 1 to 170 of them. */
@@ -205,8 +237,10 @@ static void while_migrating(struct test *t)
 	if (access("/sys/devices/system/node/node1", F_OK))
 		test_skip(t, "only one NUMA node: boot with numa=fake=2");
 	test_negate_until_exit(t, "widen-unmap");
-	test_setup(t);
-	thread = begin(t, migrator);
+	test_alloc(t);
+	test_open(t);
+	thread = begin_to_move(t, migrate);
+	test_reg_mr(t);
 	for (i = 0; i < NR_FORKS && time(NULL) - start < MAX_SECONDS; i++) {
 		fork_and_exit(t);
 		test_cpu_write(t);
@@ -214,54 +248,37 @@ static void while_migrating(struct test *t)
 			break;
 	}
 	end(thread);
-	test_note(t, "%u forks, %lu attempts to migrate", i, moves);
+	test_note(t, "%u forks, %lu attempts to migrate", i, attempts);
 	test_two_way(t, NULL);
 	test_kept(t);
 }
 
 /* Page out, split or collapse what the process touches again. */
-static void *reclaimer(void *arg)
+static void reclaim(struct test *t)
 {
-	struct test *t = arg;
-
-	while (!stop) {
-		if (madvise(t->buf, t->len, MADV_PAGEOUT))
-			break;
-		moves++;
-	}
-	return NULL;
+	if (madvise(t->buf, t->len, MADV_PAGEOUT))
+		test_error(t, "MADV_PAGEOUT: %s", strerror(errno));
 }
 
-static void *splitter(void *arg)
+static void split(struct test *t)
 {
-	struct test *t = arg;
 	char text[64];
 
 	snprintf(text, sizeof(text), "%d,0x%lx,0x%lx", getpid(),
 		 (unsigned long)t->buf, (unsigned long)t->buf + t->len);
-	while (!stop) {
-		/* EAGAIN, EBUSY: that is what the pins are for. */
-		kernel_set("/sys/kernel/debug/split_huge_pages", text);
-		moves++;
-	}
-	return NULL;
+	/* EAGAIN, EBUSY: that is what the pins are for. */
+	kernel_set("/sys/kernel/debug/split_huge_pages", text);
 }
 
-static void *collapser(void *arg)
+static void collapse(struct test *t)
 {
-	struct test *t = arg;
-
-	while (!stop) {
-		madvise(t->buf, t->len, MADV_COLLAPSE);
-		moves++;
-	}
-	return NULL;
+	madvise(t->buf, t->len, MADV_COLLAPSE);
 }
 
 /* Not always: EAGAIN, or EINVAL if it is just about to be split. */
 static void make_whole(struct test *t)
 {
-	madvise(t->buf, t->len, MADV_COLLAPSE);
+	collapse(t);
 }
 
 /* Still a huge page, but mapped in pieces, which a collapse copies to another one. */
@@ -280,7 +297,7 @@ static void map_in_pieces(struct test *t)
  * pinned. The one or the other must give way. Before each pin the page is made
  * @ready to be unmapped.
  */
-static void while_unmapping(struct test *t, void *(*unmapper)(void *),
+static void while_unmapping(struct test *t, void (*unmap)(struct test *),
 			    void (*ready)(struct test *))
 {
 	time_t start = time(NULL);
@@ -293,7 +310,9 @@ static void while_unmapping(struct test *t, void *(*unmapper)(void *),
 	if (ready && madvise(t->buf, t->len, MADV_COLLAPSE) && errno == EINVAL)
 		test_skip(t, "no MADV_COLLAPSE in this kernel");
 	test_open(t);
-	thread = begin(t, unmapper);
+	if (ready)
+		ready(t);
+	thread = begin_to_move(t, unmap);
 	for (i = 0; i < NR_UNMAPS && agree && time(NULL) - start < MAX_SECONDS;
 	     i++) {
 		if (i)
@@ -307,24 +326,25 @@ static void while_unmapping(struct test *t, void *(*unmapper)(void *),
 		agree = frames_agree(t);
 	}
 	end(thread);
-	test_note(t, "%u pins, %lu attempts to unmap", i, moves);
+	test_note(t, "%u pins, %lu attempts to unmap", i, attempts);
 	test_two_way(t, NULL);
 	test_kept(t);
 }
 
 static void while_reclaiming(struct test *t)
 {
-	while_unmapping(t, reclaimer, NULL);
+	test_need_swap(t);
+	while_unmapping(t, reclaim, NULL);
 }
 
 static void while_splitting(struct test *t)
 {
-	while_unmapping(t, splitter, make_whole);
+	while_unmapping(t, split, make_whole);
 }
 
 static void while_collapsing(struct test *t)
 {
-	while_unmapping(t, collapser, map_in_pieces);
+	while_unmapping(t, collapse, map_in_pieces);
 }
 
 /* What each of them takes is too long to do it for the slow and the fast way. */
