@@ -224,8 +224,8 @@ static void check_dma_works(struct test *t)
 /* The process that has to restore what it took from its pins, 0: nothing */
 static pid_t negated;
 
-/* Take away what the case's way to pin says. */
-static void take_away(struct test *t)
+/* Take away what the case's way to pin says. test_reg_mr() does it, too. */
+void test_take_away(struct test *t)
 {
 	const char *negation = pins[t->pin].negation;
 	char command[64];
@@ -304,7 +304,7 @@ void test_reg_mr(struct test *t)
 {
 	test_pin(t);
 	check_dma_works(t);
-	take_away(t);
+	test_take_away(t);
 }
 
 /* The driver unpins; unless t->mr_flags says otherwise, it dirties the pages. */

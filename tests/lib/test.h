@@ -241,6 +241,7 @@ int test_file_word(struct test *t, unsigned int page, size_t offset,
 void test_open(struct test *t);
 int test_try_reg_mr(struct test *t);
 void test_reg_mr(struct test *t);
+void test_take_away(struct test *t);
 void test_setup(struct test *t);
 void test_pin(struct test *t);
 void test_dereg_mr(struct test *t);

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * fork(), reclaim, splits and collapses against what another CPU does to the page at
- * the same time.
+ * fork(), reclaim, splits, collapses and registration against what another CPU does
+ * to the page at the same time.
  *
- * Red cells: those of GET on every kernel; while_migrating also all others on
- * 5.10, which copies a migration entry to the child without asking for pins; and
- * those of in_fork_unchecked, which takes 57efa1fe5957 away from in_fork. For
- * while_reclaiming and while_splitting the lab's swap_pinned and split_pinned; for
- * while_collapsing tests/mutants/no-reference.patch. A thread that does nothing to
- * the page is an error: to see it, return from mover() at once.
+ * Red cells: those of GET on every kernel, where there is a fork(); while_migrating
+ * also all others on 5.10, which copies a migration entry to the child without
+ * asking for pins; and those of in_fork_unchecked, which takes 57efa1fe5957 away from
+ * in_fork. For while_reclaiming and while_splitting the lab's swap_pinned and
+ * split_pinned; for while_collapsing and while_unmapping
+ * tests/mutants/no-reference.patch. For while_protecting 5.10, and -shared later. A
+ * thread that does nothing to the page is an error: to see it, return from mover() at
+ * once.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -297,8 +299,8 @@ static void map_in_pieces(struct test *t)
  * pinned. The one or the other must give way. Before each pin the page is made
  * @ready to be unmapped.
  */
-static void while_unmapping(struct test *t, void (*unmap)(struct test *),
-			    void (*ready)(struct test *))
+static void about_to_unmap(struct test *t, void (*unmap)(struct test *),
+			   void (*ready)(struct test *))
 {
 	time_t start = time(NULL);
 	bool agree = true;
@@ -334,17 +336,186 @@ static void while_unmapping(struct test *t, void (*unmap)(struct test *),
 static void while_reclaiming(struct test *t)
 {
 	test_need_swap(t);
-	while_unmapping(t, reclaim, NULL);
+	about_to_unmap(t, reclaim, NULL);
 }
 
 static void while_splitting(struct test *t)
 {
-	while_unmapping(t, split, make_whole);
+	about_to_unmap(t, split, make_whole);
 }
 
 static void while_collapsing(struct test *t)
 {
-	while_unmapping(t, collapse, map_in_pieces);
+	about_to_unmap(t, collapse, map_in_pieces);
+}
+
+static atomic_ulong changes;	/* of the mapping, which may refuse to be registered */
+
+static void *protector(void *arg)
+{
+	do {
+		test_protect(arg, PROT_READ);
+		test_protect(arg, PROT_READ | PROT_WRITE);
+		changes++;
+	} while (!stop);
+	return NULL;
+}
+
+/* Where each page has its number, and what the device writes to it later */
+#define OFF_NUMBER	0x200
+#define OFF_TOKEN	0x600
+#define NUMBER(page)	(0x70616765ull << 32 | (page))
+
+static volatile uint64_t *word(uint8_t *mem, unsigned int page, size_t offset)
+{
+	return (volatile uint64_t *)(mem + page * PAGE_SIZE + offset);
+}
+
+static void *remapper(void *arg)
+{
+	const size_t len = NR_PAGES * PAGE_SIZE;
+	struct test *t = arg;
+	unsigned int page;
+
+	do {
+		if (munmap(t->mem, len) ||
+		    mmap(t->mem, len, PROT_READ | PROT_WRITE, MAP_PRIVATE |
+			 MAP_ANONYMOUS | MAP_FIXED, -1, 0) != t->mem)
+			test_error(t, "munmap, mmap: %s", strerror(errno));
+		for (page = 0; page < NR_PAGES; page++)
+			*word(t->mem, page, OFF_NUMBER) = NUMBER(page);
+		changes++;
+	} while (!stop);
+	return NULL;
+}
+
+static unsigned int refused;
+
+/* Returns when the mr is registered and the other thread has ended. */
+static void register_against(struct test *t, void *(*other)(void *))
+{
+	unsigned long was = changes;
+	pthread_t thread;
+	int ret;
+
+	stop = false;
+	thread = begin(t, other);
+	while (changes == was)
+		usleep(100);
+	usleep(test_token(t) % 1000);
+	while ((ret = test_try_reg_mr(t)) == -EFAULT) {
+		refused++;
+		usleep(10);	/* or the other thread hardly gets the mmap_lock */
+	}
+	if (ret)
+		test_error(t, "cannot register the mr: %s", strerror(-ret));
+	test_take_away(t);
+	end(thread);
+}
+
+#define NR_CHANGED	100
+
+static void while_protecting(struct test *t)
+{
+	time_t start = time(NULL);
+	bool agree = true;
+	unsigned int i;
+
+	test_alloc(t);
+	test_open(t);
+	for (i = 0; i < NR_CHANGED && agree && time(NULL) - start < MAX_SECONDS;
+	     i++) {
+		if (i)
+			test_dereg_mr(t);
+		register_against(t, protector);
+		test_cpu_write(t);
+		agree = frames_agree(t);
+	}
+	test_note(t, "%u pins, refused %u times; %lu times read-only and back",
+		  i, refused, changes);
+	if (agree && !refused)
+		test_error(t, "no registration has met pages that were read-only");
+	test_two_way(t, NULL);
+	test_kept(t);
+}
+
+/* The process has it still: then both use the same. */
+static void check_own(struct test *t, unsigned int page, uint64_t written)
+{
+	uint64_t offset = page * PAGE_SIZE + OFF_TOKEN;
+	volatile uint64_t *own = word(t->mem, page, OFF_TOKEN);
+
+	if (*own != written)
+		test_lost(t, "the device wrote 0x%016llx to page %u of the mr, the process reads 0x%016llx",
+			  (unsigned long long)written, page,
+			  (unsigned long long)*own);
+	*own = test_token(t);
+	if (test_dma_read(t, offset) != *own)
+		test_lost(t, "the device does not read what the process wrote to page %u of the mr",
+			  page);
+}
+
+/* It has unmapped it: then it is the device's alone. */
+static void check_alone(struct test *t, unsigned int page, uint64_t written,
+			const struct pindma_page *facts)
+{
+	unsigned int i;
+
+	for (i = 0; i < t->len / PAGE_SIZE; i++)
+		if (*word(t->buf, i, OFF_TOKEN) == written)
+			test_lost(t, "page %u of the mr was unmapped, and page %u of the buffer has what the device writes to it (frame 0x%llx)",
+				  page, i, (unsigned long long)facts->pfn);
+	if (facts->refcount < 1 || facts->mapcount)
+		test_lost(t, "page %u of the mr was unmapped, and is somebody else's: refcount %d, mapcount %d",
+			  page, facts->refcount, facts->mapcount);
+}
+
+/* Returns whether the process has unmapped it since. */
+static bool check_page(struct test *t, unsigned int page)
+{
+	uint64_t base = page * PAGE_SIZE, number, token = test_token(t);
+	struct pindma_completion c;
+	struct pindma_page facts;
+	bool own;
+
+	test_page_facts(t, page, &facts);
+	own = facts.pfn == test_pfn(t, t->mem + base);
+	/* 0: it was pinned before its number was there, and then unmapped */
+	number = test_dma_read(t, base + OFF_NUMBER);
+	if (number != NUMBER(page) && (own || number))
+		test_lost(t, "page %u of the mr is none that the process had there: it has 0x%llx",
+			  page, (unsigned long long)number);
+	test_dma_write(t, base + OFF_TOKEN, token, &c);
+	if (own)
+		check_own(t, page, token);
+	else
+		check_alone(t, page, token, &facts);
+	return !own;
+}
+
+static void while_unmapping(struct test *t)
+{
+	unsigned int i, page, own = 0, alone = 0;
+	time_t start = time(NULL);
+
+	test_alloc(t);
+	test_open(t);
+	for (i = 0; i < NR_CHANGED && time(NULL) - start < MAX_SECONDS; i++) {
+		if (i)
+			test_dereg_mr(t);
+		register_against(t, remapper);
+		for (page = 0; page < NR_PAGES; page++)
+			if (check_page(t, page))
+				alone++;
+			else
+				own++;
+	}
+	test_note(t, "%u pins, refused %u times; %u pages still mapped, %u unmapped meanwhile",
+		  i, refused, own, alone);
+	if (!alone)
+		test_error(t, "no page was unmapped after it was pinned");
+	test_check_surroundings(t);
+	test_kept(t);
 }
 
 /* What each of them takes is too long to do it for the slow and the fast way. */
@@ -409,6 +580,20 @@ const struct scenario race_scenarios[] = {
 		.mems = BIT(MEM_THP), .pins = PINS_FAST,
 		.flags = SCENARIO_FULL,
 		.run = while_collapsing,
+	}, {
+		.name = "race.while_protecting",
+		.promise = "pages that are registered while another thread makes them read-only and writable again stay the process's: commit 6c287605fd56",
+		.fix = "6c287605fd56 (5.19): remember exclusively mapped anonymous pages with PG_anon_exclusive",
+		.mems = BIT(MEM_ANON),
+		.pins = PINS_EACH | BIT(PIN_PIN) | PINS_SHARED,
+		.flags = SCENARIO_FULL,
+		.run = while_protecting,
+	}, {
+		.name = "race.while_unmapping",
+		.promise = "pages that are registered while another thread unmaps them are those that were there, and nobody gets them as long as the device has them: gup_fast looks at the page table again when it has its reference, mm/gup.c",
+		.mems = BIT(MEM_ANON), .pins = PINS_EACH | BIT(PIN_PIN),
+		.flags = SCENARIO_FULL,
+		.run = while_unmapping,
 	},
 	{ }
 };
