@@ -422,6 +422,17 @@ uint64_t test_start_hammer(struct test *t, uint32_t rate)
 	return 0;
 }
 
+/* Wherever the pages of the mr are by now, the device writes to them. */
+void test_hammer_goes_on(struct test *t)
+{
+	uint64_t before = test_dma_read(t, 0);
+	double until = now_ms() + OP_TIMEOUT_MS;
+
+	while (test_dma_read(t, 0) == before)
+		if (now_ms() > until)
+			test_error(t, "the device does not write to the pages any more");
+}
+
 void test_stop_hammer(struct test *t, uint64_t hammer)
 {
 	if (pinner(t)->stop_hammer) {

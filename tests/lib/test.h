@@ -260,6 +260,7 @@ bool test_page_facts(struct test *t, unsigned int page,
 		     struct pindma_page *facts);
 uint64_t test_pinned_pfn(struct test *t, unsigned int page);
 uint64_t test_start_hammer(struct test *t, uint32_t rate);
+void test_hammer_goes_on(struct test *t);
 void test_stop_hammer(struct test *t, uint64_t user_data);
 void test_step(struct test *t, const char *what);
 void test_timeline(struct test *t);
