@@ -4,7 +4,8 @@
  *
  * A pinned page is not put into the swap cache at all. A page with a mere
  * reference is: its next read finds it there and maps it read-only, and the
- * write after that used to make a copy. Red cells: GET on 5.10, -plain later.
+ * write after that used to make a copy. Red cells: GET on 5.10, -plain later; and
+ * all of them without the reference (tests/mutants/no-reference.patch).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -29,18 +30,36 @@ static void read_pages(struct test *t)
 		*(volatile uint8_t *)(t->mem + page * PAGE_SIZE);
 }
 
-static void pageout_read(struct test *t)
+static void begin(struct test *t)
 {
 	test_need_swap(t);
 	test_one_cpu(t);
 	test_setup(t);
 	test_step(t, "MADV_PAGEOUT");
 	pageout(t);
-	test_step(t, "the process reads, then writes");
-	read_pages(t);
+}
+
+static void __attribute__((noreturn)) write_and_look(struct test *t)
+{
+	test_step(t, "the process writes");
 	test_cpu_write(t);
 	test_two_way(t, NULL);
 	test_kept(t);
+}
+
+static void pageout_read(struct test *t)
+{
+	begin(t);
+	test_step(t, "the process reads");
+	read_pages(t);
+	write_and_look(t);
+}
+
+/* A write alone takes the page out of the swap cache, and has always used it again. */
+static void pageout_write(struct test *t)
+{
+	begin(t);
+	write_and_look(t);
 }
 
 #define NR_ROUNDS	50
@@ -77,6 +96,14 @@ const struct scenario reclaim_scenarios[] = {
 		.pins = PINS_STOCK | PINS_DEMAND | PINS_UNCOUNTED | PINS_PLAIN,
 		.flags = SCENARIO_FULL,
 		.run = pageout_read,
+	}, {
+		.name = "reclaim.pageout_write",
+		.promise = PROMISE "; the process writes without having read",
+		.fix = FIX,
+		.mems = BIT(MEM_ANON),
+		.pins = PINS_STOCK | PINS_DEMAND | PINS_PLAIN,
+		.flags = SCENARIO_FULL,
+		.run = pageout_write,
 	}, {
 		.name = "reclaim.under_hammer",
 		.promise = PROMISE ", 50 times under a hammer",
