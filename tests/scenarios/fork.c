@@ -3,9 +3,9 @@
  * fork() and pinned anonymous memory: the device must stay with the parent.
  *
  * To see a cell red: use GET for PIN in guest/pindma_pin.c (tests/mutants), or
- * boot a kernel without the commit that the scenario names. For dontfork and
- * wipeonfork remove the madvise(), for shared make the memory MAP_PRIVATE, for
- * vfork_exec call fork() in place of vfork(): then the GET cells are lost.
+ * boot a kernel without the commit that the scenario names. For dontfork,
+ * wipeonfork, shared and vfork_exec the mutants no-dontfork, private-for-shared and
+ * fork-for-vfork: then the GET cells are lost.
  */
 #include <errno.h>
 #include <fcntl.h>
