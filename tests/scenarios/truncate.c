@@ -7,9 +7,9 @@
  * the space on disk may belong to another file by now, and the page that is made
  * dirty at its unpin has no file any more (mapping is NULL, __set_page_dirty()).
  *
- * To see them red: the holes without the call of lose(); other files in the control
- * unpinned, whose device goes on when the pages are free and have become somebody
- * else's.
+ * To see them red: without the reference (tests/mutants/no-reference.patch) the pages
+ * become those of the hole, or of the other file; and in the control unpinned, whose
+ * device goes on when the pages are free.
  */
 #include <errno.h>
 #include <fcntl.h>
