@@ -4,7 +4,8 @@
  * out the resets in pindma_remove(), or the test of bus mastering in
  * pindma-dma.c; or leave a device that failed alone in pindma_restart() (heal);
  * leave out pindma_dev_halt() in pindma_remove() (unbind_command); let the ioctls
- * not be those that enter by themselves (unbind_fault).
+ * not be those that enter by themselves (unbind_fault); let there be one lock
+ * around all that pins (reg_parallel).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -187,6 +188,15 @@ static void heal(struct test *t)
 
 #define REMOVAL_MS	5000	/* of a busy host; half of what a command may take */
 
+static bool done_in_time(const volatile bool *done)
+{
+	unsigned int ms = REMOVAL_MS;
+
+	while (!*done && --ms)
+		usleep(1000);
+	return *done;
+}
+
 static char unbind_name[256];
 static volatile bool unbound;
 
@@ -204,15 +214,6 @@ static pthread_t start_unbind(struct test *t)
 	unbound = false;
 	CHECK(t, !pthread_create(&thread, NULL, unbind_main, t));
 	return thread;
-}
-
-static bool unbound_in_time(void)
-{
-	unsigned int ms = REMOVAL_MS;
-
-	while (!unbound && --ms)
-		usleep(1000);
-	return unbound;
 }
 
 static int dereg_result;
@@ -243,7 +244,7 @@ static void unbind_command(struct test *t)
 	while (!test_info(t).fault_hits)
 		usleep(1000);
 	thread = start_unbind(t);
-	in_time = unbound_in_time();
+	in_time = done_in_time(&unbound);
 	pthread_join(thread, NULL);
 	pthread_join(dereg, NULL);
 	pindma_close(t->dev);
@@ -289,12 +290,15 @@ static int reg_at(struct test *t, void *at)
 			     &mr);
 }
 
-/* What each returns once it can go on, and there is no device any more */
-static const struct stalled {
+/* What each returns once it can go on */
+struct stalled {
 	const char *name;
 	int (*fn)(struct test *t, void *at);
 	int ret;
-} stalled[] = {
+};
+
+/* When there is no device any more */
+static const struct stalled stalled[] = {
 	{ "POST", post_at, -ENODEV },
 	{ "REAP", reap_at, 1 },
 	{ "PAGES", pages_at, 1 },
@@ -306,6 +310,9 @@ struct call {
 	struct test *t;
 	const struct stalled *s;
 	void *at;
+	int uffd;		/* says what is there */
+	pthread_t thread;
+	volatile bool done;
 	int ret;
 };
 
@@ -314,6 +321,7 @@ static void *call_main(void *arg)
 	struct call *call = arg;
 
 	call->ret = call->s->fn(call->t, call->at);
+	call->done = true;
 	return NULL;
 }
 
@@ -333,14 +341,40 @@ static int watch(struct test *t, void *at)
 	return fd;
 }
 
+/* Have a thread call it with such memory. Does it wait there? */
+static bool stall(struct call *call)
+{
+	struct test *t = call->t;
+	struct pollfd pfd = { .events = POLLIN };
+
+	call->at = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(t, call->at != MAP_FAILED);
+	call->uffd = watch(t, call->at);
+	CHECK(t, !pthread_create(&call->thread, NULL, call_main, call));
+	pfd.fd = call->uffd;
+	return poll(&pfd, 1, 10000) == 1;
+}
+
+/* It goes on, and ends. */
+static void let_go(struct call *call)
+{
+	struct uffdio_zeropage zero = {
+		.range = { .start = (uintptr_t)call->at, .len = PAGE_SIZE } };
+
+	CHECK(call->t, !ioctl(call->uffd, UFFDIO_ZEROPAGE, &zero));
+	pthread_join(call->thread, NULL);
+	close(call->uffd);
+	munmap(call->at, PAGE_SIZE);
+}
+
 static void unbind_stalled(struct test *t, const struct stalled *s)
 {
 	struct pindma_op nop = { .opcode = PINDMA_OP_NOP };
-	struct pollfd pfd = { .events = POLLIN }, done = { .events = POLLIN };
-	struct uffdio_zeropage zero = { .range.len = PAGE_SIZE };
-	pthread_t thread, caller;
+	struct pollfd done = { .events = POLLIN };
 	struct call call = { .t = t, .s = s };
 	bool in_time, stalls;
+	pthread_t thread;
 
 	test_open(t);
 	test_reg_mr(t);
@@ -348,20 +382,11 @@ static void unbind_stalled(struct test *t, const struct stalled *s)
 	CHECK(t, pindma_post(t->dev, &nop, 1) == 1);
 	done.fd = pindma_fd(t->dev);
 	CHECK(t, poll(&done, 1, 10000) == 1);
-	call.at = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	CHECK(t, call.at != MAP_FAILED);
-	pfd.fd = watch(t, call.at);
-	CHECK(t, !pthread_create(&caller, NULL, call_main, &call));
-	stalls = poll(&pfd, 1, 10000) == 1;
+	stalls = stall(&call);
 	thread = start_unbind(t);
-	in_time = unbound_in_time();
-	zero.range.start = (uintptr_t)call.at;
-	CHECK(t, !ioctl(pfd.fd, UFFDIO_ZEROPAGE, &zero));
-	pthread_join(caller, NULL);
+	in_time = done_in_time(&unbound);
+	let_go(&call);
 	pthread_join(thread, NULL);
-	close(pfd.fd);
-	munmap(call.at, PAGE_SIZE);
 	pindma_close(t->dev);
 	t->dev = NULL;
 	bind_device(t, unbind_name);
@@ -386,6 +411,60 @@ static void unbind_fault(struct test *t)
 		unbind_stalled(t, &stalled[i]);
 	t->mr = 0;
 	test_open(t);
+	CHECK(t, kernel_pinned_pages() == pinned);
+	test_kept(t);
+}
+
+/* Another mr of the same file, from its first day to its last; 0 or -errno */
+static int other_mr(struct test *t, void *at)
+{
+	struct pindma_op op = {
+		.opcode = PINDMA_OP_WRITE, .mode = PINDMA_WRITE_IMMEDIATE,
+		.len = 8, .value = 7 };
+	struct pindma_completion c;
+	int ret;
+
+	ret = pindma_reg_mr(t->dev, at, 8, PINDMA_PIN_PIN, 0, &op.mr);
+	if (ret)
+		return ret;
+	ret = pindma_post(t->dev, &op, 1);
+	if (ret == 1)
+		ret = pindma_wait(t->dev, &c, 1, 10000);
+	if (ret != 1 || c.status != PINDMA_ST_OK)
+		return -EIO;
+	return pindma_dereg_mr(t->dev, op.mr);
+}
+
+/*
+ * A thread that pins, and waits meanwhile, is in the way of no other: one lock
+ * around pinning would hide the races that are looked for here.
+ */
+static void reg_parallel(struct test *t)
+{
+	static const struct stalled first = { "REG_MR", reg_at, 0 },
+				    second = { "another mr", other_mr, 0 };
+	struct call waits = { .t = t, .s = &first },
+		    other = { .t = t, .s = &second };
+	long pinned = kernel_pinned_pages();
+	bool stalls, in_time, too_early;
+
+	test_alloc(t);
+	test_open(t);
+	other.at = t->mem;
+	stalls = stall(&waits);
+	CHECK(t, !pthread_create(&other.thread, NULL, call_main, &other));
+	in_time = done_in_time(&other.done);
+	too_early = waits.done;
+	let_go(&waits);
+	pthread_join(other.thread, NULL);
+	CHECK(t, stalls && !too_early);
+	if (!in_time)
+		test_lost(t, "an mr cannot be registered and used while another thread's REG_MR waits for memory of the user");
+	CHECK(t, !other.ret && *(volatile uint64_t *)t->mem == 7);
+	CHECK(t, !waits.ret);
+	CHECK(t, kernel_pinned_pages() == pinned + 1);
+	pindma_close(t->dev);
+	t->dev = NULL;
 	CHECK(t, kernel_pinned_pages() == pinned);
 	test_kept(t);
 }
@@ -417,6 +496,10 @@ const struct scenario driver_removal_scenarios[] = {
 		.name = "driver.unbind_fault",
 		.promise = "the driver can be unbound while system calls wait for memory of their users",
 		.run = unbind_fault,
+	}, {
+		.name = "driver.reg_parallel",
+		.promise = "threads of a file register memory in parallel: who waits for a page is in nobody's way",
+		.run = reg_parallel,
 	},
 	{ }
 };
