@@ -5,7 +5,8 @@
  * (queue_domains), do not look at the ring in poll() (queue_wake), do not disable
  * the queue when it ends (queue_killed); in the library do not look at asleep, or
  * in the device not at the shadow when it goes to sleep (queue_shadow), or do not
- * count those who wait (queue_quiet).
+ * count those who wait (queue_quiet); take no post_lock in pindma_queue_post(), or
+ * no reap_lock in pindma_queue_reap() (queue_threads).
  */
 #include <errno.h>
 #include <poll.h>
@@ -379,6 +380,106 @@ static void quiet(struct test *t)
 		usleep(1000);
 	CHECK(t, i < 1000);
 	CHECK(t, !pindma_set_eventfd(t->dev, -1));
+	test_kept(t);
+}
+
+#define SHARERS		2	/* that post, and as many that reap */
+#define SHARED_OPS	20000
+#define IDLE_MS		20
+
+/* A queue that several threads use. What is given out, and what comes back */
+static struct sharing {
+	struct pindma_queue *q;
+	uint32_t mr;
+	unsigned int posters, reaped, wrong;
+	unsigned char times[SHARED_OPS];	/* it has come */
+	bool over;
+} sharing;
+
+/* What the device finds there */
+static uint64_t content(unsigned int n)
+{
+	return n * 0x9e3779b97f4a7c15ull;
+}
+
+static struct pindma_op get(uint32_t mr, unsigned int n)
+{
+	return (struct pindma_op){
+		.opcode = PINDMA_OP_READ, .mode = PINDMA_READ_VALUE,
+		.mr = mr, .user_data = n, .offset = n % 512 * 8, .len = 8 };
+}
+
+/* Each posts its share, one by one. */
+static void *post_share(void *arg)
+{
+	struct sharing *s = arg;
+	unsigned int n = __atomic_fetch_add(&s->posters, 1, __ATOMIC_RELAXED);
+	struct pindma_op op;
+
+	while (n < SHARED_OPS && !__atomic_load_n(&s->over, __ATOMIC_RELAXED)) {
+		op = get(s->mr, n);
+		if (pindma_queue_post(s->q, &op, 1) == 1)
+			n += SHARERS;
+		else
+			sched_yield();
+	}
+	return NULL;
+}
+
+/* Each reaps what it gets, until all have come, or no more come. */
+static void *reap_share(void *arg)
+{
+	struct sharing *s = arg;
+	struct pindma_completion c[4];
+	unsigned int idle = 0;
+	int ret, i;
+
+	while (__atomic_load_n(&s->reaped, __ATOMIC_RELAXED) < SHARED_OPS &&
+	       idle < TIMEOUT_MS / IDLE_MS) {
+		ret = pindma_queue_wait(s->q, c, ARRAY_SIZE(c), IDLE_MS);
+		idle = ret > 0 ? 0 : idle + 1;
+		for (i = 0; i < ret; i++) {
+			unsigned char *times = &s->times[c[i].user_data % SHARED_OPS];
+
+			if (c[i].user_data >= SHARED_OPS ||
+			    c[i].status != PINDMA_ST_OK ||
+			    c[i].result != content(c[i].user_data % 512))
+				__atomic_fetch_add(&s->wrong, 1, __ATOMIC_RELAXED);
+			__atomic_fetch_add(times, 1, __ATOMIC_RELAXED);
+			__atomic_fetch_add(&s->reaped, 1, __ATOMIC_RELAXED);
+		}
+	}
+	return NULL;
+}
+
+/* A small ring, so that it is full, and empty, again and again. */
+static void threads(struct test *t)
+{
+	struct sharing *s = &sharing;
+	pthread_t posters[SHARERS], reapers[SHARERS];
+	unsigned int i, lost = 0, twice = 0;
+
+	s->q = setup(t, 16);
+	s->mr = t->mr;
+	for (i = 0; i < 512; i++)
+		*word(t, i) = content(i);
+	for (i = 0; i < SHARERS; i++) {
+		CHECK(t, !pthread_create(&reapers[i], NULL, reap_share, s));
+		CHECK(t, !pthread_create(&posters[i], NULL, post_share, s));
+	}
+	for (i = 0; i < SHARERS; i++)
+		pthread_join(reapers[i], NULL);
+	__atomic_store_n(&s->over, true, __ATOMIC_RELAXED);
+	for (i = 0; i < SHARERS; i++)
+		pthread_join(posters[i], NULL);
+	for (i = 0; i < SHARED_OPS; i++) {
+		lost += !s->times[i];
+		twice += s->times[i] > 1;
+	}
+	if (lost || twice || s->wrong)
+		test_lost(t, "of %u completions %u are lost, %u came more than once, and %u are not what was posted",
+			  SHARED_OPS, lost, twice, s->wrong);
+	check_works(t, s->q);
 	test_kept(t);
 }
 
@@ -1065,6 +1166,11 @@ const struct scenario driver_userq_scenarios[] = {
 		.promise = "a queue that is quiet sends no interrupts, but wakes up those who wait",
 		.flags = SCENARIO_SLOW,
 		.run = quiet,
+	}, {
+		.name = "driver.queue_threads",
+		.promise = "threads may post to a queue and reap from it at the same time: each completion comes once, to one of them",
+		.flags = SCENARIO_SLOW,
+		.run = threads,
 	}, {
 		.name = "driver.queue_shadow",
 		.promise = "a doorbell in memory is seen, whether the device is awake or goes to sleep",
