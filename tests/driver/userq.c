@@ -242,21 +242,6 @@ static void silent(struct test *t)
 	test_kept(t);
 }
 
-int example_queue(void);
-
-static void example_child(struct test *t, void *unused)
-{
-	(void)t;
-	(void)unused;
-	_exit(example_queue());
-}
-
-static void example(struct test *t)
-{
-	CHECK(t, in_child(t, example_child, NULL) == 0);
-	test_kept(t);
-}
-
 /* ------------------------------------------------------------------ waiting */
 
 static short poll_now(struct test *t, int timeout_ms)
@@ -1152,10 +1137,6 @@ const struct scenario driver_userq_scenarios[] = {
 		.name = "driver.queue_silent",
 		.promise = "posting, reaping and marks need no system call",
 		.run = silent,
-	}, {
-		.name = "driver.queue_example",
-		.promise = "the example of the library works",
-		.run = example,
 	}, {
 		.name = "driver.queue_wake",
 		.promise = "poll() and the eventfd tell of completions, and no wake-up is lost",

@@ -141,6 +141,7 @@ extern const struct scenario driver_export_scenarios[];
 extern const struct scenario driver_errnos_scenarios[];
 extern const struct scenario driver_user32_scenarios[];
 extern const struct scenario driver_userq_scenarios[];
+extern const struct scenario driver_examples_scenarios[];
 extern const struct scenario driver_host_scenarios[];
 extern const struct scenario driver_life_scenarios[];
 extern const struct scenario driver_mappings_scenarios[];
