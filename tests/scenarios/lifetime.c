@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A process ends, in one way or another, while the device writes to its memory:
- * the device must have stopped before the first page is unpinned.
+ * A process ends, in one way or another, or just closes its file, while the device
+ * writes to its memory: the device must have stopped before the first page is
+ * unpinned.
  *
  * The judge is the device's journal, with the driver as a witness: it marks the
  * moment of the unpin, and no access to the mr may stand behind the mark. To see it red: unpin before
@@ -175,6 +176,39 @@ static void munmap_(struct test *t)
 	test_kept(t);
 }
 
+/* The process lives on, with its memory, and would see each write. */
+static void close_(struct test *t)
+{
+	static uint8_t as_left[NR_PAGES * PAGE_SIZE];
+	long pinned, charged, pinned_after, charged_after;
+	uint32_t mr;
+	bool written;
+
+	test_alloc(t);
+	test_open(t);
+	pinned = kernel_pinned_pages();
+	charged = kernel_vm_pin(getpid());
+	test_reg_mr(t);
+	mr = t->mr;
+	test_start_hammer(t, HAMMER_RATE);
+	wait_for_stamps(t);
+	test_step(t, "close");
+	pindma_close(t->dev);
+	memcpy(as_left, t->mem, sizeof(as_left));
+	pinned_after = kernel_pinned_pages();
+	charged_after = kernel_vm_pin(getpid());
+	usleep(50000);
+	written = memcmp(as_left, t->mem, sizeof(as_left));
+	test_open(t);	/* for the journal; t->mr is for the timeline */
+	if (written)
+		test_lost(t, "the device writes to the pages after the close()");
+	if (pinned_after != pinned || charged_after != charged)
+		test_lost(t, "after the close() %ld pages are pinned, and VmPin is %ld kB: before the mr it was %ld, and %ld kB",
+			  pinned_after, charged_after, pinned, charged);
+	test_check_unpinned(t, mr);
+	test_kept(t);
+}
+
 #define DRAINED	"no access after the last unpin (left to the driver: pin_user_pages.rst, \"No special synchronization with [...] munmap()\")"
 
 const struct scenario lifetime_scenarios[] = {
@@ -202,6 +236,12 @@ const struct scenario lifetime_scenarios[] = {
 		.mems = MEMS_ANON_ALL, .pins = PINS_PINDMA,
 		.flags = SCENARIO_SLOW,
 		.run = munmap_,
+	}, {
+		.name = "lifetime.close",
+		.promise = DRAINED ", and nothing is charged any more: the file is closed under a hammer, and the process lives on",
+		.mems = MEMS_ANON_ALL, .pins = PINS_PINDMA | PINS_DEMAND,
+		.flags = SCENARIO_SLOW,
+		.run = close_,
 	},
 	{ }
 };
