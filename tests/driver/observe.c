@@ -3,15 +3,18 @@
  * What the driver lets others see: tracepoints, counters, and words in the log
  * for what it refuses.
  *
- * To see it red: drop any trace_pindma_*() (trace), count pages where they are
- * pinned but not where they are unpinned (counters), return -EINVAL and say
- * nothing, or say it without __ratelimit() (refusals).
+ * To see it red: drop any trace_pindma_*(), or declare one that is never called
+ * (trace), count pages where they are pinned but not where they are unpinned
+ * (counters), return -EINVAL and say nothing, or say it without __ratelimit()
+ * (refusals).
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,21 +51,58 @@ find_event(struct test *t, const char *from, const char *fmt, ...)
 	return found;
 }
 
+/* All that the driver declares: whoever adds one has it happen in trace(). */
+static void check_all_events(struct test *t)
+{
+	DIR *dir = opendir(INSTANCE "/events/pindma");
+	struct dirent *e;
+
+	CHECK(t, dir);
+	while ((e = readdir(dir))) {
+		/* Beside them: enable, filter */
+		if (!strncmp(e->d_name, "pindma_", 7))
+			find_event(t, trace_text, " %s: ", e->d_name);
+	}
+	closedir(dir);
+}
+
+/* A page that the device had on demand is taken back. */
+static uint32_t trace_demand(struct test *t)
+{
+	struct pindma_completion c;
+	uint32_t pinned = t->mr, mr;
+
+	CHECK(t, !pindma_reg_mr(t->dev, t->mem, NR_PAGES * PAGE_SIZE,
+				PINDMA_PIN_ON_DEMAND, 0, &t->mr));
+	test_dma_write(t, PAGE_SIZE, 8, &c);
+	CHECK(t, !madvise(t->mem + PAGE_SIZE, PAGE_SIZE, MADV_DONTNEED));
+	CHECK(t, !pindma_dereg_mr(t->dev, t->mr));
+	mr = t->mr;
+	t->mr = pinned;
+	return mr;
+}
+
 static void trace(struct test *t)
 {
 	struct pindma_completion c;
+	unsigned long page;
 	const char *at;
+	uint32_t demand;
+	char pin[64];
 
 	test_alloc(t);
 	test_open(t);
+	page = (unsigned long)t->mem + PAGE_SIZE;
 	if (mkdir(INSTANCE, 0700) && errno != EEXIST)
 		test_skip(t, "no tracefs");
 	CHECK(t, !kernel_set(INSTANCE "/events/pindma/enable", "1"));
 	CHECK(t, !test_try_reg_mr(t));
 	test_dma_write(t, 0x18, 7, &c);
 	CHECK(t, !pindma_dereg_mr(t->dev, t->mr));
+	demand = trace_demand(t);
 	kernel_set(INSTANCE "/events/pindma/enable", "0");
 	read_trace(t);
+	check_all_events(t);
 	rmdir(INSTANCE);
 
 	at = find_event(t, trace_text, "pindma_pin: pindma0 key=0x%x addr=0x%lx npages=%d pin_mode=%d flags=0x0",
@@ -80,8 +120,17 @@ static void trace(struct test *t)
 	at = find_event(t, at, "pindma_complete: pindma0 queue=%d tag=0x%llx status=%d result=0x%llx",
 			PINDMA_QUEUE_IO, (unsigned long long)c.tag,
 			PINDMA_ST_OK, (unsigned long long)c.result);
-	find_event(t, at, "pindma_unpin: pindma0 key=0x%x npages=%d", t->mr,
-		   NR_PAGES);
+	at = find_event(t, at, "pindma_unpin: pindma0 key=0x%x npages=%d", t->mr,
+			NR_PAGES);
+	at = find_event(t, at, "pindma_register: pindma0 key=0x%x domain=",
+			demand);
+	/* Then the device is told. It was never pinned or unpinned. */
+	at = find_event(t, at, "pindma_invalidate: pindma0 key=0x%x start=0x%lx end=0x%lx",
+			demand, page, page + PAGE_SIZE);
+	find_event(t, at, "pindma_submit: pindma0 queue=%d tag=0x",
+		   PINDMA_QUEUE_ADMIN);
+	snprintf(pin, sizeof(pin), "pin: pindma0 key=0x%x ", demand);
+	CHECK(t, !strstr(trace_text, pin));
 	test_kept(t);
 }
 
@@ -183,7 +232,7 @@ static void refusals(struct test *t)
 const struct scenario driver_observe_scenarios[] = {
 	{
 		.name = "driver.trace",
-		.promise = "each step in the life of an mr and an op is a tracepoint, in order, with its values",
+		.promise = "each step in the life of an mr and an op is a tracepoint, in order, with its values; no tracepoint is never called",
 		.run = trace,
 	}, {
 		.name = "driver.counters",
