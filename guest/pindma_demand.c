@@ -377,6 +377,7 @@ static void pindma_demand_page_info(struct pindma_mr *mr, unsigned long n,
 }
 
 const struct pindma_mr_ops pindma_demand_ops = {
+	.ioctl		= "REG_MR",
 	.size		= sizeof(struct pindma_demand),
 	.flags		= PINDMA_MR_READONLY | PINDMA_MR_NODIRTY,
 	.get		= pindma_demand_get,
@@ -386,6 +387,7 @@ const struct pindma_mr_ops pindma_demand_ops = {
 };
 
 const struct pindma_mr_ops pindma_exclusive_ops = {
+	.ioctl		= "REG_MR",
 	.size		= sizeof(struct pindma_demand),
 	.flags		= PINDMA_MR_NODIRTY,
 	.get		= pindma_exclusive_get,

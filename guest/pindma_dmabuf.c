@@ -50,7 +50,8 @@ static int pindma_dmabuf_get(struct pindma_mr *mr)
 	struct sg_table *sgt;
 
 	if (mr->len > d->buf->size || mr->addr > d->buf->size - mr->len)
-		return -EINVAL;
+		return pindma_refuse(mr->pd, "IMPORT_DMABUF: 0x%llx bytes at 0x%lx are not in a dma-buf of 0x%zx",
+				     mr->len, mr->addr, d->buf->size);
 	d->attach = dma_buf_attach(d->buf, &mr->pd->pdev->dev);
 	if (IS_ERR(d->attach))
 		return PTR_ERR(d->attach);
@@ -64,7 +65,7 @@ static int pindma_dmabuf_get(struct pindma_mr *mr)
 	mr->sgt_first = mr->addr >> PAGE_SHIFT;
 	if (!pindma_dmabuf_is_aligned(sgt)) {
 		pindma_dmabuf_unmap(d);
-		return -EINVAL;
+		return pindma_refuse(mr->pd, "IMPORT_DMABUF: the dma-buf is not of whole pages");
 	}
 	return 0;
 }
@@ -75,6 +76,7 @@ static void pindma_dmabuf_put(struct pindma_mr *mr)
 }
 
 static const struct pindma_mr_ops pindma_dmabuf_ops = {
+	.ioctl	= "IMPORT_DMABUF",
 	.size	= sizeof(struct pindma_dmabuf),
 	.flags	= PINDMA_MR_READONLY,
 	.get	= pindma_dmabuf_get,
@@ -94,6 +96,9 @@ struct pindma_mr *pindma_dmabuf_import(struct pindma_dev *pd, u32 domain,
 		return ERR_PTR(pindma_refuse(pd, "IMPORT_DMABUF: mr 0x%x must be 0",
 					     arg->mr));
 	buf = dma_buf_get(arg->fd);
+	if (buf == ERR_PTR(-EINVAL))
+		return ERR_PTR(pindma_refuse(pd, "IMPORT_DMABUF: fd %d is not a dma-buf",
+					     arg->fd));
 	if (IS_ERR(buf))
 		return ERR_CAST(buf);
 	mr = pindma_mr_alloc(pd, domain, &pindma_dmabuf_ops, 0, arg->flags,

@@ -162,6 +162,7 @@ struct pindma_ctx {
 
 /* A kind of mr: where its memory comes from */
 struct pindma_mr_ops {
+	const char *ioctl;		/* that makes one */
 	size_t size;			/* of the structure that begins with mr */
 	u32 flags;			/* PINDMA_MR_* that mean something */
 	/*

@@ -154,15 +154,15 @@ struct pindma_mr *pindma_mr_alloc(struct pindma_dev *pd, u32 domain,
 	int ret;
 
 	if (flags & ~ops->flags)
-		return ERR_PTR(pindma_refuse(pd, "REG_MR: flags 0x%x are not all known, or not for this pin_mode",
-					     flags));
+		return ERR_PTR(pindma_refuse(pd, "%s: flags 0x%x are not all known, or not for this kind of mr",
+					     ops->ioctl, flags));
 	if (flags & PINDMA_MR_FORCE && !(flags & PINDMA_MR_READONLY))
-		return ERR_PTR(pindma_refuse(pd, "REG_MR: flags 0x%x have FORCE without READONLY",
-					     flags));
+		return ERR_PTR(pindma_refuse(pd, "%s: flags 0x%x have FORCE without READONLY",
+					     ops->ioctl, flags));
 	if (!len || check_add_overflow(addr, len, &end) ||
 	    end > ULONG_MAX - PAGE_SIZE)
-		return ERR_PTR(pindma_refuse(pd, "REG_MR: no memory has 0x%llx bytes at 0x%llx",
-					     len, addr));
+		return ERR_PTR(pindma_refuse(pd, "%s: no memory has 0x%llx bytes at 0x%llx",
+					     ops->ioctl, len, addr));
 	if ((PAGE_ALIGN(end) - (addr & PAGE_MASK)) >> PAGE_SHIFT > pd->max_pages)
 		return ERR_PTR(-ENOSPC);
 	mr = kzalloc(ops->size, GFP_KERNEL_ACCOUNT);

@@ -237,6 +237,7 @@ static void pindma_pin_page_info(struct pindma_mr *mr, unsigned long n,
 }
 
 const struct pindma_mr_ops pindma_pin_ops = {
+	.ioctl		= "REG_MR",
 	.size		= sizeof(struct pindma_pin),
 	.flags		= PINDMA_MR_FAST | PINDMA_MR_READONLY |
 			  PINDMA_MR_NODIRTY | PINDMA_MR_FORCE,

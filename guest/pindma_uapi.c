@@ -270,6 +270,9 @@ static int pindma_ioctl_eventfd(struct pindma_ctx *ctx, void *arg)
 		return -EBADF;
 	if (efd->fd != -1) {
 		new = eventfd_ctx_fdget(efd->fd);
+		if (new == ERR_PTR(-EINVAL))
+			return pindma_refuse(ctx->pd, "EVENTFD: fd %d is not an eventfd",
+					     efd->fd);
 		if (IS_ERR(new))
 			return PTR_ERR(new);
 	}

@@ -396,14 +396,16 @@ int pindma_userq_mmap(struct pindma_ctx *ctx, struct vm_area_struct *vma)
 	/* Either the page of doorbells, or some of the rings of a channel */
 	if (doorbell ? first != last : last / PINDMA_DOORBELL_PAGE !=
 				       first / PINDMA_DOORBELL_PAGE)
-		return -EINVAL;
+		return pindma_refuse(ctx->pd, "mmap: pages 0x%lx to 0x%lx are neither rings nor doorbells",
+				     first, last);
 	if (!(vma->vm_flags & VM_SHARED) || vma->vm_flags & VM_EXEC)
-		return -EINVAL;
+		return pindma_refuse(ctx->pd, "mmap: not MAP_SHARED, or PROT_EXEC");
 	mutex_lock(&ctx->pd->userq_lock);
 	ok = pindma_userq_pfn(ctx, first) && pindma_userq_pfn(ctx, last);
 	mutex_unlock(&ctx->pd->userq_lock);
 	if (!ok)
-		return -EINVAL;
+		return pindma_refuse(ctx->pd, "mmap: pages 0x%lx to 0x%lx are of no queue of this file",
+				     first, last);
 	if (doorbell)
 		vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
 	vm_flags_clear(vma, VM_MAYEXEC);

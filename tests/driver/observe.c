@@ -206,21 +206,113 @@ static unsigned int count_lines(struct test *t, const char *word)
 	return n;
 }
 
+/* What is refused, each for a reason of its own. 0 or -errno */
+static int dmabuf = -1;		/* of NR_PAGES */
+
+static int refused_mode(struct test *t)
+{
+	uint32_t mr;
+
+	return pindma_reg_mr(t->dev, t->mem, 1, 77, 0, &mr);
+}
+
+static int refused_flags(struct test *t)
+{
+	uint32_t mr;
+
+	return pindma_reg_mr(t->dev, t->mem, 1, PINDMA_PIN_PIN, BIT(31), &mr);
+}
+
+static int import(struct test *t, int fd, uint64_t len, uint32_t flags)
+{
+	uint32_t mr;
+
+	return pindma_import_dmabuf(t->dev, fd, 0, len, flags, &mr);
+}
+
+static int refused_import_flags(struct test *t)
+{
+	return import(t, dmabuf, 8, PINDMA_MR_FAST);
+}
+
+static int refused_import_len(struct test *t)
+{
+	return import(t, dmabuf, NR_PAGES * PAGE_SIZE + 1, 0);
+}
+
+static int refused_import_fd(struct test *t)
+{
+	return import(t, pindma_fd(t->dev), 8, 0);
+}
+
+static int refused_eventfd(struct test *t)
+{
+	return pindma_set_eventfd(t->dev, pindma_fd(t->dev));
+}
+
+static int map(struct test *t, size_t size, int flags, off_t offset)
+{
+	void *p = mmap(NULL, size, PROT_READ, flags, pindma_fd(t->dev), offset);
+
+	return p == MAP_FAILED ? -errno : munmap(p, size);
+}
+
+static int refused_map_size(struct test *t)
+{
+	return map(t, 1ul << 30, MAP_SHARED, 0);
+}
+
+static int refused_map_private(struct test *t)
+{
+	return map(t, PAGE_SIZE, MAP_PRIVATE, 0);
+}
+
+static int refused_map_queue(struct test *t)
+{
+	return map(t, PAGE_SIZE, MAP_SHARED, 0);
+}
+
+static const struct refusal {
+	int (*ask)(struct test *t);
+	const char *says;
+} refused[] = {
+	{ refused_mode, ": REG_MR: pin_mode 77" },
+	{ refused_flags, ": REG_MR: flags 0x80000000" },
+	{ refused_import_flags, ": IMPORT_DMABUF: flags 0x1 " },
+	{ refused_import_len, ": IMPORT_DMABUF: 0x4001 bytes at 0x0 " },
+	{ refused_import_fd, " is not a dma-buf" },
+	{ refused_eventfd, " is not an eventfd" },
+	{ refused_map_size, ": mmap: pages 0x0 to 0x3ffff " },
+	{ refused_map_private, ": mmap: not MAP_SHARED" },
+	{ refused_map_queue, ": mmap: pages 0x0 to 0x0 are of no queue" },
+};
+
+/* Others may have been refused a lot just now: then it is silent for 5 s. */
+static void check_refused(struct test *t, const struct refusal *r)
+{
+	unsigned int tries = 20;
+
+	do {
+		CHECK(t, r->ask(t) == -EINVAL);
+		if (kernel_says(t, r->says, "pindma-test", 1))
+			return;
+	} while (--tries);
+	test_lost(t, "the log does not say '%s'", r->says);
+}
+
 static void refusals(struct test *t)
 {
-	unsigned int tries = 20, n;
+	unsigned int i, n;
 	uint32_t mr;
-	int i;
 
 	test_alloc(t);
 	test_open(t);
+	CHECK(t, !pindma_reg_mr(t->dev, t->mem, NR_PAGES * PAGE_SIZE,
+				PINDMA_PIN_LONGTERM, 0, &mr));
+	CHECK(t, !pindma_export_dmabuf(t->dev, mr, &dmabuf));
 	watch_kernel_log(t);
-	/* Others may have been refused a lot just now: it is silent for 5 s. */
-	do {
-		CHECK(t, pindma_reg_mr(t->dev, t->mem, 1, 77, 0, &mr) == -EINVAL);
-	} while (!kernel_says(t, "REG_MR: pin_mode 77", "pindma-test", 1) &&
-		 --tries);
-	CHECK(t, tries);
+	for (i = 0; i < ARRAY_SIZE(refused); i++)
+		check_refused(t, &refused[i]);
 	for (i = 0; i < 1000; i++)
 		CHECK(t, pindma_reg_mr(t->dev, t->mem, 1, 78, 0, &mr) == -EINVAL);
 	n = count_lines(t, "REG_MR: pin_mode 78");
