@@ -161,7 +161,8 @@ struct pindma_info {
  *
  * EXCLUSIVE: the same, but only anonymous memory, not of hugetlb, can be had, and
  * READONLY is EINVAL, too. A page may still be pinned, or be in another mr that
- * pins. EOPNOTSUPP before Linux 6.15, or without CONFIG_DEVICE_PRIVATE.
+ * pins. EOPNOTSUPP before Linux 6.12, or without CONFIG_HMM_MIRROR or
+ * CONFIG_DEVICE_PRIVATE; Debian's 6.12 is without the latter.
  */
 struct pindma_reg_mr {
 	__u32 size;
