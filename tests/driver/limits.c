@@ -104,8 +104,11 @@ static void bad_arguments(struct test *t)
 		.addr = addr, .len = 8);
 	REFUSES(t, EINVAL, PINDMA_IOC_REG_MR, struct pindma_reg_mr,
 		.pin_mode = 99, .addr = addr, .len = 8);
-	REFUSES(t, EINVAL, PINDMA_IOC_REG_MR, struct pindma_reg_mr,
-		.pin_mode = PINDMA_PIN_PIN, .flags = 1u << 3, .addr = addr, .len = 8);
+	/* The last bit: it will be some time until that is a flag. */
+	for (i = PINDMA_PIN_GET; i <= PINDMA_PIN_ON_DEMAND; i++)
+		REFUSES(t, EINVAL, PINDMA_IOC_REG_MR, struct pindma_reg_mr,
+			.pin_mode = i, .flags = 1u << 31, .addr = addr,
+			.len = 8);
 	REFUSES(t, EINVAL, PINDMA_IOC_REG_MR, struct pindma_reg_mr,
 		.pin_mode = PINDMA_PIN_PIN, .mr = 1, .addr = addr, .len = 8);
 	REFUSES(t, EINVAL, PINDMA_IOC_REG_MR, struct pindma_reg_mr,
