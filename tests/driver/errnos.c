@@ -5,11 +5,13 @@
  * provoked here has a reason in place of a function.
  *
  * To see it red: have the driver return another error in any of these places, for
- * example -ENOENT for -EBADF of an eventfd, or leave out pindma_enter() (the states).
+ * example -ENOENT for -EBADF of an eventfd, or leave out pindma_enter() (the states);
+ * leave pindma_mr_put_key() out of pindma_mr_free() (mrs_full).
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -433,6 +435,43 @@ static void each(struct test *t)
 	test_kept(t);
 }
 
+/* ------------------------------------------------------- a table that is full */
+
+/* The device has so many mrs and no more; one that goes makes room for one. */
+static void full(struct test *t)
+{
+	unsigned int max, n;
+	uint32_t *mrs;
+	int ret = 0;
+
+	test_alloc(t);
+	test_open(t);
+	max = test_info(t).max_mrs;
+	mrs = calloc(max, sizeof(*mrs));
+	CHECK(t, mrs && max > 1);
+	for (n = 0; n < max && !ret; n++)
+		ret = pindma_reg_mr(t->dev, t->mem, PAGE_SIZE,
+				    PINDMA_PIN_LONGTERM, 0, &mrs[n]);
+	if (ret)
+		test_lost(t, "mr %u of %u: '%s'", n, max, strerror(-ret));
+	CHECK(t, !pindma_export_dmabuf(t->dev, mrs[0], &dmabuf));
+	for (n = 0; n < 3; n++) {
+		CHECK(t, reg_as_anybody(t) == -ENOSPC);
+		CHECK(t, TRY(t, IMPORT_DMABUF, .fd = dmabuf, .len = 8) ==
+			 -ENOSPC);
+		CHECK(t, !pindma_dereg_mr(t->dev, mrs[n]));
+		if (n % 2)
+			CHECK(t, !pindma_import_dmabuf(t->dev, dmabuf, 0, 8, 0,
+						       &mrs[n]));
+		else
+			CHECK(t, !pindma_reg_mr(t->dev, t->mem, 8,
+						PINDMA_PIN_PIN, 0, &mrs[n]));
+	}
+	free(mrs);
+	close(dmabuf);
+	test_kept(t);
+}
+
 /* ------------------------------------------------------ what all of them have */
 
 #define CMD(ioc)	{ #ioc, PINDMA_IOC_##ioc, sizeof(struct IOC_##ioc) }
@@ -559,6 +598,11 @@ const struct scenario driver_errnos_scenarios[] = {
 		.name = "driver.errnos",
 		.promise = "each ioctl fails with each errno that is documented for it: <linux/pindma.h>, pindma(4)",
 		.run = each,
+	}, {
+		.name = "driver.mrs_full",
+		.promise = "an mr that the device has no room for is ENOSPC, whatever its kind, until another one goes: pindma_reg_mr(3)",
+		.flags = SCENARIO_SLOW,
+		.run = full,
 	}, {
 		.name = "driver.errnos_common",
 		.promise = "all ioctls refuse pointers, sizes and numbers that are wrong in the same way: pindma(4)",
