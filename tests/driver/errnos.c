@@ -347,7 +347,7 @@ static int export_no_fds(struct test *t)
 	return ret;
 }
 
-#define NO_MEMORY	"no allocation fails here at will: driver.failnth has them all"
+#define NO_MEMORY	"no allocation fails here at will: failnth.* have them fail"
 #define STOCK		"every stock kernel has the option that it wants"
 
 static const struct row {

@@ -9,8 +9,10 @@
  * Documentation/fault-injection/. Stock kernels have no such thing: there it is
  * tests/modules/pindma_failnth.c, which knows fewer places.
  *
- * To see it red: do not unpin at err_unpin in pindma_mr_create() (reg_mr*); return 0
- * from pindma_init_queues() when there are no queues (probe).
+ * To see it red: leave pindma_mr_free() out of pindma_mr_enter() (reg_mr*),
+ * pindma_pinned_put() out of pindma_export() (export_dmabuf); have
+ * pindma_dmabuf_import() put the dma-buf only if all went well (import_dmabuf);
+ * return 0 from pindma_init_queues() when there are no queues (probe).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -41,7 +43,9 @@ struct victim {
 	struct pindma_reg_mr reg;
 	struct pindma_create_queue queue;
 	void *map;
+	size_t map_len;
 	int eventfd;
+	int dmabuf;
 };
 
 struct call {
@@ -105,6 +109,29 @@ static void prepare_readonly(struct test *t, struct victim *v)
 		    PINDMA_MR_FAST | PINDMA_MR_READONLY);
 }
 
+static void prepare_force(struct test *t, struct victim *v)
+{
+	prepare_reg(t, v, PINDMA_PIN_LONGTERM,
+		    PINDMA_MR_READONLY | PINDMA_MR_FORCE);
+}
+
+static void prepare_demand(struct test *t, struct victim *v)
+{
+	prepare_reg(t, v, PINDMA_PIN_ON_DEMAND, 0);
+}
+
+static void prepare_exclusive(struct test *t, struct victim *v)
+{
+	uint32_t mr;
+	int ret;
+
+	prepare_reg(t, v, PINDMA_PIN_EXCLUSIVE, 0);
+	ret = pindma_reg_mr(t->dev, v->mem, v->len, v->reg.pin_mode, 0, &mr);
+	if (ret == -EOPNOTSUPP)
+		test_skip(t, "this kernel has no device-exclusive memory");
+	CHECK(t, !ret && !pindma_dereg_mr(t->dev, mr));
+}
+
 /* Its pages are there: what fails is the driver's own. */
 static void prepare_large(struct test *t, struct victim *v)
 {
@@ -149,12 +176,59 @@ static void prepare_queue(struct test *t, struct victim *v)
 	CHECK(t, !ioctl(v->fd, PINDMA_IOC_CREATE_QUEUE, &v->queue));
 }
 
-static void prepare_map(struct test *t, struct victim *v)
+/* One of the calls below, and what others need before */
+static int call_map_queue(struct victim *v)
+{
+	v->map_len = v->queue.rings_size;
+	v->map = mmap(NULL, v->map_len, PROT_READ | PROT_WRITE, MAP_SHARED,
+		      v->fd, v->queue.rings_offset);
+	return v->map == MAP_FAILED ? -errno : 0;
+}
+
+static void prepare_mapped_queue(struct test *t, struct victim *v)
 {
 	prepare_queue(t, v);
-	v->map = mmap(NULL, v->queue.rings_size, PROT_READ | PROT_WRITE,
-		      MAP_SHARED, v->fd, v->queue.rings_offset);
-	CHECK(t, v->map != MAP_FAILED);
+	CHECK(t, !call_map_queue(v));
+}
+
+/*
+ * The lowest descriptor that is free will be the dma-buf's. Should the last copy
+ * fail it is there all the same, and nobody was told: clean_up() closes it, too.
+ */
+static void prepare_export(struct test *t, struct victim *v)
+{
+	prepare_longterm(t, v);
+	CHECK(t, !ioctl(v->fd, PINDMA_IOC_REG_MR, &v->reg));
+	v->dmabuf = dup(v->fd);
+	CHECK(t, v->dmabuf >= 0 && !close(v->dmabuf));
+}
+
+static int call_export(struct victim *v)
+{
+	struct pindma_export_dmabuf arg = SIZED(struct pindma_export_dmabuf,
+						.mr = v->reg.mr);
+
+	return ioctl(v->fd, PINDMA_IOC_EXPORT_DMABUF, &arg) ? -errno : 0;
+}
+
+static void prepare_dmabuf(struct test *t, struct victim *v)
+{
+	prepare_export(t, v);
+	CHECK(t, !call_export(v));
+}
+
+static int call_map_dmabuf(struct victim *v)
+{
+	v->map_len = v->len;
+	v->map = mmap(NULL, v->map_len, PROT_READ | PROT_WRITE, MAP_SHARED,
+		      v->dmabuf, 0);
+	return v->map == MAP_FAILED ? -errno : 0;
+}
+
+static void prepare_mapped_dmabuf(struct test *t, struct victim *v)
+{
+	prepare_dmabuf(t, v);
+	CHECK(t, !call_map_dmabuf(v));
 }
 
 static void prepare_nothing(struct test *t, struct victim *v)
@@ -166,9 +240,11 @@ static void prepare_nothing(struct test *t, struct victim *v)
 static void clean_up(struct victim *v)
 {
 	if (v->map && v->map != MAP_FAILED)
-		munmap(v->map, v->queue.rings_size);
+		munmap(v->map, v->map_len);
 	if (v->eventfd >= 0)
 		close(v->eventfd);
+	if (v->dmabuf >= 0)
+		close(v->dmabuf);
 	if (v->fd >= 0)
 		close(v->fd);
 	if (v->mem)
@@ -289,11 +365,12 @@ static int call_destroy_queue(struct victim *v)
 	return try(v->fd, PINDMA_IOC_DESTROY_QUEUE, &arg);
 }
 
-static int call_mmap(struct victim *v)
+static int call_import(struct victim *v)
 {
-	v->map = mmap(NULL, v->queue.rings_size, PROT_READ | PROT_WRITE,
-		      MAP_SHARED, v->fd, v->queue.rings_offset);
-	return v->map == MAP_FAILED ? -errno : 0;
+	struct pindma_import_dmabuf arg = SIZED(struct pindma_import_dmabuf,
+						.fd = v->dmabuf, .len = v->len);
+
+	return try(v->fd, PINDMA_IOC_IMPORT_DMABUF, &arg);
 }
 
 /* A fault that fails comes again. */
@@ -392,7 +469,7 @@ static void sweep(struct test *t, const struct call *call)
 	works(t);
 	pinned = kernel_pinned_pages();
 	for (nth = 1; nth < MAX_POINTS; nth++) {
-		struct victim v = { .fd = -1, .eventfd = -1 };
+		struct victim v = { .fd = -1, .eventfd = -1, .dmabuf = -1 };
 
 		call->prepare(t, &v);
 		order_failure(t, nth);
@@ -446,6 +523,9 @@ CALL(reg_mr_fast, prepare_fast, call_reg_mr, ENOMEM, EFAULT)
 CALL(reg_mr_longterm, prepare_longterm, call_reg_mr, ENOMEM, EFAULT)
 CALL(reg_mr_readonly, prepare_readonly, call_reg_mr, ENOMEM, EFAULT)
 CALL(reg_mr_large, prepare_large, call_reg_mr, ENOMEM, EFAULT)
+CALL(reg_mr_force, prepare_force, call_reg_mr, ENOMEM, EFAULT)
+CALL(reg_mr_demand, prepare_demand, call_reg_mr, ENOMEM, EFAULT)
+CALL(reg_mr_exclusive, prepare_exclusive, call_reg_mr, ENOMEM, EFAULT)
 CALL(dereg_mr, prepare_mr, call_dereg_mr, EFAULT)
 CALL(post, prepare_file, call_post, EFAULT)
 CALL(reap, prepare_completion, call_reap, EFAULT)
@@ -456,8 +536,12 @@ CALL(mark, prepare_file, call_mark, EFAULT)
 CALL(fault, prepare_file, call_fault, EFAULT)
 CALL(create_queue, prepare_new_queue, call_create_queue, ENOMEM, EFAULT)
 CALL(destroy_queue, prepare_queue, call_destroy_queue, EFAULT)
-CALL(map_queue, prepare_queue, call_mmap, ENOMEM)
-CALL(touch_queue, prepare_map, call_touch)
+CALL(map_queue, prepare_queue, call_map_queue, ENOMEM)
+CALL(touch_queue, prepare_mapped_queue, call_touch)
+CALL(import_dmabuf, prepare_dmabuf, call_import, ENOMEM, EFAULT)
+CALL(export_dmabuf, prepare_export, call_export, ENOMEM, EFAULT)
+CALL(map_dmabuf, prepare_dmabuf, call_map_dmabuf, ENOMEM)
+CALL(touch_dmabuf, prepare_mapped_dmabuf, call_touch)
 
 /* ----------------------------------------------------------------------- probe */
 
@@ -534,6 +618,9 @@ const struct scenario driver_failnth_scenarios[] = {
 	ROW(reg_mr_longterm, "PINDMA_IOC_REG_MR (longterm)"),
 	ROW(reg_mr_readonly, "PINDMA_IOC_REG_MR (longterm, fast, readonly)"),
 	ROW(reg_mr_large, "PINDMA_IOC_REG_MR (several batches)"),
+	ROW(reg_mr_force, "PINDMA_IOC_REG_MR (longterm, readonly, force)"),
+	ROW(reg_mr_demand, "PINDMA_IOC_REG_MR (on demand)"),
+	ROW(reg_mr_exclusive, "PINDMA_IOC_REG_MR (exclusive)"),
 	ROW(dereg_mr, "PINDMA_IOC_DEREG_MR"),
 	ROW(post, "PINDMA_IOC_POST"),
 	ROW(reap, "PINDMA_IOC_REAP"),
@@ -546,6 +633,10 @@ const struct scenario driver_failnth_scenarios[] = {
 	ROW(destroy_queue, "PINDMA_IOC_DESTROY_QUEUE"),
 	ROW(map_queue, "mmap() of a queue"),
 	ROW(touch_queue, "a first access to a queue"),
+	ROW(import_dmabuf, "PINDMA_IOC_IMPORT_DMABUF"),
+	ROW(export_dmabuf, "PINDMA_IOC_EXPORT_DMABUF"),
+	ROW(map_dmabuf, "mmap() of a dma-buf"),
+	ROW(touch_dmabuf, "a first access to a dma-buf"),
 	ROW(probe, "probe()"),
 	{ }
 };
