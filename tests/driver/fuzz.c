@@ -10,9 +10,10 @@
  * be reset or does not work any more, and whatever the kernel complains of. The
  * seed of the case determines what each thread tries, not how they meet.
  *
- * To see it red: return -ENXIO somewhere, do not hold mr_lock in
- * pindma_ioctl_dereg_mr() (debug kernel), do not check the channel in
- * pindma_userq_destroy(), forget a fault that is armed for the admin queue.
+ * To see it red: return -ENXIO somewhere, keep the dma-buf of an import that fails,
+ * do not hold mr_lock in pindma_ioctl_dereg_mr() (debug kernel), do not check the
+ * channel in pindma_userq_destroy(), forget a fault that is armed for the admin
+ * queue.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -38,12 +39,12 @@
 #define POOL_PAGES	64
 #define POOL_SIZE	(POOL_PAGES * PAGE_SIZE)
 #define OPS		40
-#define NR_IOCTLS	12
+#define NR_IOCTLS	14
 
 /* What all processes have done, and the first errno that should not be */
 static struct stats {
 	unsigned long tried[NR_IOCTLS], done[NR_IOCTLS];
-	unsigned long maps, doorbells;
+	unsigned long maps, dmabufs, doorbells;
 	unsigned int bad_nr, bad_errno;
 } *stats;
 
@@ -56,6 +57,7 @@ static struct shared {
 	uint32_t *doorbell[FILES];
 	uint8_t *pool;
 	int eventfd;
+	int dmabuf;		/* of an mr of whichever file */
 } sh;
 
 static struct pindma_info limits;
@@ -111,17 +113,30 @@ static void mutate(struct fuzz *f, void *arg, size_t size)
 
 /* ------------------------------------------------------------------ system calls */
 
-static bool is_known(int err)
+#define OF(ioc)	BIT(_IOC_NR(PINDMA_IOC_##ioc))
+#define OF_ALL	(~0u)
+
+static bool is_known(unsigned int nr, int err)
 {
-	static const int known[] = {
-		EINVAL, EFAULT, ENOENT, EPERM, EIO, ENODEV, ENOTTY, EBADF, EAGAIN,
-		EBUSY, ENOMEM, ENOSPC, EINTR,
+	static const struct {
+		int err;
+		unsigned int of;	/* ioctls: a mask of OF() */
+	} known[] = {
+		{ EINVAL, OF_ALL }, { EFAULT, OF_ALL }, { ENOENT, OF_ALL },
+		{ EPERM, OF_ALL }, { EIO, OF_ALL }, { ENODEV, OF_ALL },
+		{ ENOTTY, OF_ALL }, { EBADF, OF_ALL }, { EAGAIN, OF_ALL },
+		{ EBUSY, OF_ALL }, { ENOMEM, OF_ALL }, { ENOSPC, OF_ALL },
+		{ EINTR, OF_ALL },
+		{ EOPNOTSUPP, OF(REG_MR) | OF(PAGES) | OF(IMPORT_DMABUF) |
+			      OF(EXPORT_DMABUF) },
+		{ EACCES, OF(IMPORT_DMABUF) },
+		{ EMFILE, OF(EXPORT_DMABUF) }, { ENFILE, OF(EXPORT_DMABUF) },
 	};
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(known); i++)
-		if (err == known[i])
-			return true;
+		if (err == known[i].err)
+			return known[i].of & BIT(nr);
 	return false;
 }
 
@@ -135,7 +150,7 @@ static int call(struct fuzz *f, unsigned long cmd, void *arg)
 		if (!ret)
 			__atomic_add_fetch(&stats->done[nr], 1, __ATOMIC_RELAXED);
 	}
-	if (ret && !is_known(-ret)) {
+	if (ret && !is_known(nr, -ret)) {
 		stats->bad_nr = nr;
 		stats->bad_errno = -ret;
 	}
@@ -173,11 +188,21 @@ static void do_reg_mr(struct fuzz *f)
 {
 	uint64_t offset = rnd(f) % POOL_SIZE;
 	struct pindma_reg_mr arg = {
-		.pin_mode = PINDMA_PIN_GET + rnd(f) % 4, .flags = rnd(f) % 8,
+		.pin_mode = PINDMA_PIN_GET + rnd(f) % PINDMA_PIN_EXCLUSIVE,
+		.flags = rnd(f) % (PINDMA_MR_FORCE << 1),
 		.addr = (uintptr_t)sh.pool + offset,
 		.len = 1 + rnd(f) % (POOL_SIZE - offset),
 	};
 
+	/* Alone it is refused. */
+	if (arg.flags & PINDMA_MR_FORCE && !one_in(f, 4))
+		arg.flags |= PINDMA_MR_READONLY;
+	/* One that can be exported: hardly another one can. */
+	if (one_in(f, 3)) {
+		arg.pin_mode = PINDMA_PIN_LONGTERM;
+		arg.addr -= offset % PAGE_SIZE;
+		arg.len = (1 + rnd(f) % 4) * PAGE_SIZE;
+	}
 	if (!CALL(f, PINDMA_IOC_REG_MR, &arg))
 		sh.mr[f->file][rnd(f) % SLOTS] = arg.mr;
 }
@@ -187,6 +212,44 @@ static void do_dereg_mr(struct fuzz *f)
 	struct pindma_dereg_mr arg = { .mr = some_mr(f) };
 
 	CALL(f, PINDMA_IOC_DEREG_MR, &arg);
+}
+
+static void do_export(struct fuzz *f)
+{
+	struct pindma_export_dmabuf arg = { .mr = some_mr(f) };
+	int was;
+
+	if (CALL(f, PINDMA_IOC_EXPORT_DMABUF, &arg))
+		return;
+	was = __atomic_exchange_n(&sh.dmabuf, arg.fd, __ATOMIC_RELAXED);
+	if (was >= 0)
+		close(was);
+}
+
+static void do_import(struct fuzz *f)
+{
+	uint64_t offset = one_in(f, 2) ? 0 : rnd(f) % (4 * PAGE_SIZE);
+	struct pindma_import_dmabuf arg = {
+		.fd = one_in(f, 16) ? sh.eventfd : sh.dmabuf,
+		.flags = one_in(f, 2) ? PINDMA_MR_READONLY : 0,
+		.offset = offset, .len = 1 + rnd(f) % PAGE_SIZE,
+	};
+
+	if (!CALL(f, PINDMA_IOC_IMPORT_DMABUF, &arg))
+		sh.mr[f->file][rnd(f) % SLOTS] = arg.mr;
+}
+
+/* Its memory by way of a mapping that is not the process's own */
+static void do_map_dmabuf(struct fuzz *f)
+{
+	uint8_t *p = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+			  sh.dmabuf, rnd(f) % 4 * PAGE_SIZE);
+
+	if (p == MAP_FAILED)
+		return;
+	__atomic_add_fetch(&stats->dmabufs, 1, __ATOMIC_RELAXED);
+	*(volatile uint8_t *)p = 1;
+	munmap(p, PAGE_SIZE);
 }
 
 static void make_op(struct fuzz *f, struct pindma_op *op)
@@ -439,7 +502,8 @@ static const struct action {
 	{ 12, do_post }, { 12, do_reap }, { 2, do_eventfd }, { 2, do_pages },
 	{ 2, do_journal }, { 3, do_mark }, { 1, do_fault }, { 3, do_create_queue },
 	{ 2, do_destroy_queue }, { 4, do_map }, { 8, do_ring }, { 3, do_poll },
-	{ 3, do_rubbish }, { 3, do_memory },
+	{ 3, do_rubbish }, { 3, do_memory }, { 3, do_export }, { 3, do_import },
+	{ 1, do_map_dmabuf },
 };
 
 static void *fuzz_thread(void *arg)
@@ -479,6 +543,7 @@ static pid_t start_process(uint64_t seed)
 	sh.pool += PAGE_SIZE;
 	mprotect(sh.pool, POOL_SIZE, PROT_READ | PROT_WRITE);
 	sh.eventfd = eventfd(0, EFD_NONBLOCK);
+	sh.dmabuf = -1;
 	for (i = 0; i < FILES; i++)
 		sh.fd[i] = open("/dev/pindma0", O_RDWR | O_CLOEXEC);
 	for (i = 1; i < THREADS; i++)
@@ -493,6 +558,7 @@ static void ioctls(struct test *t)
 	static const char *const names[NR_IOCTLS] = {
 		"INFO", "REG_MR", "DEREG_MR", "POST", "REAP", "EVENTFD", "PAGES",
 		"JOURNAL", "MARK", "FAULT", "CREATE_QUEUE", "DESTROY_QUEUE",
+		"IMPORT_DMABUF", "EXPORT_DMABUF",
 	};
 	double end = now_ms() + 1e3 * (t->storm ? t->storm : SECONDS);
 	long pinned = kernel_pinned_pages();
@@ -527,8 +593,8 @@ static void ioctls(struct test *t)
 	for (i = 0; i < NR_IOCTLS; i++)
 		test_note(t, "%s: %lu tried, %lu succeeded", names[i],
 			  stats->tried[i], stats->done[i]);
-	test_note(t, "%lu mappings, %lu times rung; %u processes ended", stats->maps,
-		  stats->doorbells, ended);
+	test_note(t, "%lu mappings, %lu of dma-bufs, %lu times rung; %u processes ended",
+		  stats->maps, stats->dmabufs, stats->doorbells, ended);
 	if (stats->bad_errno)
 		test_lost(t, "%s returned %s, which no ioctl is said to",
 			  stats->bad_nr < NR_IOCTLS ? names[stats->bad_nr] : "rubbish",
@@ -538,7 +604,7 @@ static void ioctls(struct test *t)
 		if (!stats->done[i])
 			test_error(t, "no %s has succeeded: what is behind it was not tried",
 				   names[i]);
-	CHECK(t, stats->maps && stats->doorbells);
+	CHECK(t, stats->maps && stats->dmabufs && stats->doorbells);
 	CHECK(t, kernel_pinned_pages() == pinned);
 	pindma_close(t->dev);
 	test_open(t);
