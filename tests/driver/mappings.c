@@ -3,9 +3,9 @@
  * Memory that cannot be an mr, or only in part: the right errno, and nothing stays
  * pinned or charged. All ways to pin are tried.
  *
- * To see it red: leave pindma_mr_unpin() out of pindma_mr_pin() (holes, killed),
- * pindma_mr_uncharge() out of pindma_mr_create() (all), the fatal_signal_pending()
- * out of pindma_mr_pin() (killed).
+ * To see it red: leave pindma_pin_unpin() out of pindma_pin_pin() (holes, killed),
+ * pindma_pin_uncharge() out of pindma_pinned_create() (all but killed). Without the
+ * fatal_signal_pending() in pindma_pin_pin() nothing is red: the kernel looks, too.
  */
 #include <errno.h>
 #include <fcntl.h>
