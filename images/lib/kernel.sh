@@ -338,6 +338,8 @@ modules_build() {
     modules_copy "$dir"
     modules_make "$dir"
     mkdir -p "$CACHE/tmp/ko"
+    # Headers that are not where they were unpacked have their own idea of where to build.
+    [ -e "$dir/guest/pindma.ko" ] || { echo "make has not left pindma.ko in $dir/guest"; return 1; }
     find "$dir" -name '*.ko' -exec cp {} "$CACHE/tmp/ko/" \;
     in_place "$CACHE/tmp/ko" "$final"
     rm -rf "$dir"
