@@ -255,6 +255,7 @@ static void eventfd_released(struct test *t)
 			CHECK(t, !pindma_set_eventfd(t->dev, i % 3 == 1 ? -1 : fd));
 		close(fd);
 		pindma_close(t->dev);
+		t->dev = NULL;
 	}
 	test_kept(t);
 }
