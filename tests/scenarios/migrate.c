@@ -112,7 +112,7 @@ static uint8_t *make_holes(struct test *t)
 /* Does compaction move any of it? */
 static unsigned int compact_holes(struct test *t)
 {
-	enum { NR = HOLES_LEN / PAGE_SIZE / 2, STEP = 16 };
+	enum { NR = HOLES_LEN / PAGE_SIZE / 2, STEP = 4 };
 	uint8_t *holes = make_holes(t) + PAGE_SIZE;
 	uint64_t pfn[NR / STEP];
 	unsigned int i, moved = 0;
@@ -138,7 +138,7 @@ static void compact(struct test *t)
 	unsigned int i, moved = 0;
 
 	test_setup(t);
-	for (i = 0; i < 8 && !moved; i++)
+	for (i = 0; i < 20 && !moved; i++)
 		moved = compact_holes(t);
 	test_note(t, "compaction has moved %u pages, after %u tries", moved, i);
 	judge_pages(t, moved);
