@@ -394,17 +394,22 @@ static struct pindma_op get(uint32_t mr, unsigned int n)
 		.mr = mr, .user_data = n, .offset = n % 512 * 8, .len = 8 };
 }
 
-/* Each posts its share, one by one. */
+/* Each posts its share, some at a time. */
 static void *post_share(void *arg)
 {
 	struct sharing *s = arg;
 	unsigned int n = __atomic_fetch_add(&s->posters, 1, __ATOMIC_RELAXED);
-	struct pindma_op op;
+	struct pindma_op op[8];
+	unsigned int nr;
+	int ret;
 
 	while (n < SHARED_OPS && !__atomic_load_n(&s->over, __ATOMIC_RELAXED)) {
-		op = get(s->mr, n);
-		if (pindma_queue_post(s->q, &op, 1) == 1)
-			n += SHARERS;
+		for (nr = 0; nr < ARRAY_SIZE(op) &&
+			     n + nr * SHARERS < SHARED_OPS; nr++)
+			op[nr] = get(s->mr, n + nr * SHARERS);
+		ret = pindma_queue_post(s->q, op, nr);
+		if (ret > 0)
+			n += ret * SHARERS;
 		else
 			sched_yield();
 	}
