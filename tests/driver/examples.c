@@ -4,11 +4,8 @@
  * under another name, and runs in a process of its own. To see it red: have first.c
  * post another value, fork.c its pins in the other order, or queue.c another offset.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "shared.h"
 
@@ -16,28 +13,20 @@ int example_first(void);
 int example_fork(void);
 int example_queue(void);
 
+static void example_main(void *arg)
+{
+	int (**example)(void) = arg;
+
+	exit((*example)());
+}
+
 /* It succeeds, and this is what it prints, complaints included. */
 static void run_example(struct test *t, int (*example)(void), const char *text)
 {
 	char printed[512];
-	ssize_t n, len = 0;
-	int to_us[2], status;
-	pid_t pid;
+	int status = run_and_read(t, example_main, &example, printed,
+				  sizeof(printed));
 
-	CHECK(t, !pipe(to_us));
-	pid = fork();
-	CHECK(t, pid >= 0);
-	if (!pid) {
-		dup2(to_us[1], STDOUT_FILENO);
-		dup2(to_us[1], STDERR_FILENO);
-		exit(example());
-	}
-	close(to_us[1]);
-	while ((n = read(to_us[0], printed + len, sizeof(printed) - 1 - len)) > 0)
-		len += n;
-	printed[len] = '\0';
-	close(to_us[0]);
-	CHECK(t, waitpid(pid, &status, 0) == pid);
 	if (status || strcmp(printed, text))
 		test_lost(t, "it ends with status 0x%x and prints '%s', not '%s'",
 			  status, printed, text);

@@ -130,3 +130,29 @@ int as_nobody(struct test *t, int (*fn)(struct test *t))
 	CHECK(t, waitpid(pid, &status, 0) == pid && WIFEXITED(status));
 	return -WEXITSTATUS(status);
 }
+
+int run_and_read(struct test *t, void (*fn)(void *arg), void *arg, char *text,
+		 size_t size)
+{
+	size_t len = 0;
+	int out[2], status;
+	ssize_t n;
+	pid_t pid;
+
+	CHECK(t, !pipe(out));
+	pid = fork();
+	CHECK(t, pid >= 0);
+	if (!pid) {
+		dup2(out[1], STDOUT_FILENO);
+		dup2(out[1], STDERR_FILENO);
+		fn(arg);
+		exit(126);
+	}
+	close(out[1]);
+	while (len < size - 1 && (n = read(out[0], text + len, size - 1 - len)) > 0)
+		len += n;
+	text[len] = '\0';
+	close(out[0]);
+	CHECK(t, waitpid(pid, &status, 0) == pid);
+	return status;
+}

@@ -21,5 +21,8 @@ long count_interrupts(struct test *t);
 bool stamps_go_on(volatile void *mem, unsigned int ms);
 /* fn() without capabilities and RLIMIT_MEMLOCK: what it returns */
 int as_nobody(struct test *t, int (*fn)(struct test *t));
+/* fn() in a process of its own: what waitpid() says, and all that it prints */
+int run_and_read(struct test *t, void (*fn)(void *arg), void *arg, char *text,
+		 size_t size);
 
 #endif /* SHARED_H */

@@ -8,33 +8,24 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "test.h"
+#include "shared.h"
 
 #define PROGRAM		"/bin/pindma-user32"
 #define NO_SUCH_FORMAT	77
 
+static void program(void *unused)
+{
+	(void)unused;
+	execl(PROGRAM, PROGRAM, (char *)NULL);
+	_exit(errno == ENOEXEC ? NO_SUCH_FORMAT : 126);
+}
+
 static void user32(struct test *t)
 {
 	char said[512];
-	ssize_t n, len = 0;
-	int out[2], status;
-	pid_t pid;
+	int status = run_and_read(t, program, NULL, said, sizeof(said));
 
-	CHECK(t, !pipe(out));
-	pid = fork();
-	CHECK(t, pid >= 0);
-	if (!pid) {
-		dup2(out[1], STDOUT_FILENO);
-		execl(PROGRAM, PROGRAM, (char *)NULL);
-		_exit(errno == ENOEXEC ? NO_SUCH_FORMAT : 126);
-	}
-	close(out[1]);
-	while (len < (ssize_t)sizeof(said) - 1 &&
-	       (n = read(out[0], said + len, sizeof(said) - 1 - len)) > 0)
-		len += n;
-	said[len] = '\0';
 	said[strcspn(said, "\n")] = '\0';
-	CHECK(t, waitpid(pid, &status, 0) == pid);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == NO_SUCH_FORMAT)
 		test_skip(t, "the kernel has no CONFIG_IA32_EMULATION");
 	if (status)
