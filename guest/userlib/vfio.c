@@ -493,7 +493,7 @@ static int open_group(const char *address)
 	ssize_t n;
 	int fd;
 
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s", address);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vendor", address);
 	if (strchr(address, '/') || access(path, F_OK))
 		return -ENOENT;
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group",

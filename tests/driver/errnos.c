@@ -560,39 +560,6 @@ static void dead(struct test *t)
 	test_kept(t);
 }
 
-/* ---------------------------------------------------- a handle without a driver */
-
-/* What it cannot do it says, and goes on. */
-static void vfio(struct test *t)
-{
-	struct pindma_fault none = { .kind = PINDMA_FAULT_NONE };
-	struct pindma_page page;
-	uint32_t mr, mode, flag;
-	int fd;
-
-	test_alloc(t);
-	test_open(t);
-	for (mode = PINDMA_PIN_GET; mode <= PINDMA_PIN_EXCLUSIVE; mode++)
-		CHECK(t, mode == PINDMA_PIN_LONGTERM ||
-			 pindma_reg_mr(t->dev, t->mem, PAGE_SIZE, mode, 0,
-				       &mr) == -EOPNOTSUPP);
-	for (flag = PINDMA_MR_FAST; flag <= PINDMA_MR_FORCE; flag <<= 1)
-		CHECK(t, flag == PINDMA_MR_READONLY ||
-			 pindma_reg_mr(t->dev, t->mem, PAGE_SIZE,
-				       PINDMA_PIN_LONGTERM, flag,
-				       &mr) == -EOPNOTSUPP);
-	test_reg_mr(t);
-	CHECK(t, pindma_get_pages(t->dev, t->mr, 0, &page, 1) == -EOPNOTSUPP);
-	CHECK(t, pindma_export_dmabuf(t->dev, t->mr, &fd) == -EOPNOTSUPP);
-	CHECK(t, pindma_import_dmabuf(t->dev, 0, 0, 8, 0, &mr) == -EOPNOTSUPP);
-	CHECK(t, pindma_fault(t->dev, &none) == -EOPNOTSUPP);
-	CHECK(t, pindma_set_eventfd(t->dev, -1) == -EOPNOTSUPP);
-	CHECK(t, pindma_queue_create(t->dev, 16, &queue) == -EOPNOTSUPP);
-	CHECK(t, pindma_dereg_mr(t->dev, 77) == -ENOENT);
-	test_two_way(t, NULL);
-	test_kept(t);
-}
-
 const struct scenario driver_errnos_scenarios[] = {
 	{
 		.name = "driver.errnos",
@@ -612,12 +579,6 @@ const struct scenario driver_errnos_scenarios[] = {
 		.promise = "all ioctls say EIO of a device that is dead, and ENODEV of one that is gone: pindma(4)",
 		.flags = SCENARIO_SLOW,
 		.run = dead,
-	}, {
-		.name = "driver.vfio_refuses",
-		.promise = "a handle without a driver says EOPNOTSUPP of what it cannot do: pindma_open_vfio(3)",
-		.mems = BIT(MEM_ANON),
-		.pins = BIT(PIN_VFIO),
-		.run = vfio,
 	},
 	{ }
 };

@@ -53,6 +53,10 @@ extern const struct pinner pinner_vfio;
 extern const struct pinner pinner_uring;
 extern const struct pinner pinner_rxe;
 
+/* The PCI address of the first pindma device */
+#define PINNER_ADDRESS	32
+void pinner_vfio_address(struct test *t, char address[PINNER_ADDRESS]);
+
 /*
  * Load a module that this pinner needs, whose files are in the image; the case
  * is skipped if the kernel has none.

@@ -26,18 +26,22 @@ static unsigned int read_id(const char *dir, const char *name)
 	return id;
 }
 
-/* The address of the first pindma device, as a string of g. */
-static const char *find_device(struct test *t, glob_t *g)
+void pinner_vfio_address(struct test *t, char address[PINNER_ADDRESS])
 {
+	glob_t g;
 	size_t i;
 
-	if (glob("/sys/bus/pci/devices/*", 0, NULL, g))
+	if (glob("/sys/bus/pci/devices/*", 0, NULL, &g))
 		test_error(t, "there are no PCI devices");
-	for (i = 0; i < g->gl_pathc; i++)
-		if (read_id(g->gl_pathv[i], "vendor") == PINDMA_VENDOR_ID &&
-		    read_id(g->gl_pathv[i], "device") == PINDMA_DEVICE_ID)
-			return strrchr(g->gl_pathv[i], '/') + 1;
-	test_skip(t, "there is no pindma device");
+	for (i = 0; i < g.gl_pathc; i++)
+		if (read_id(g.gl_pathv[i], "vendor") == PINDMA_VENDOR_ID &&
+		    read_id(g.gl_pathv[i], "device") == PINDMA_DEVICE_ID)
+			break;
+	if (i == g.gl_pathc)
+		test_skip(t, "there is no pindma device");
+	snprintf(address, PINNER_ADDRESS, "%s",
+		 strrchr(g.gl_pathv[i], '/') + 1);
+	globfree(&g);
 }
 
 /* As a system administrator would; a case before may have done so. */
@@ -61,13 +65,12 @@ static void give_to_vfio(struct test *t, const char *address)
 
 static void vfio_open(struct test *t)
 {
-	const char *address;
+	char address[PINNER_ADDRESS];
 	int ret, tries = 0;
-	glob_t g;
 
 	pinner_modprobe(t, "vfio_iommu_type1");
 	pinner_modprobe(t, "vfio_pci");
-	address = find_device(t, &g);
+	pinner_vfio_address(t, address);
 	give_to_vfio(t, address);
 	/* The last processes of the case before may still be on their way out. */
 	while ((ret = pindma_open_vfio(address, &t->dev)) == -EBUSY &&
@@ -78,7 +81,6 @@ static void vfio_open(struct test *t)
 			  address);
 	if (ret)
 		test_error(t, "cannot open %s: %s", address, strerror(-ret));
-	globfree(&g);
 }
 
 const struct pinner pinner_vfio = {

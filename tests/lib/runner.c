@@ -42,7 +42,7 @@ static const struct scenario *const tables[] = {
 	driver_device_scenarios, driver_removal_scenarios,
 	driver_demand_scenarios, driver_exclusive_scenarios,
 	driver_dmabuf_scenarios, driver_export_scenarios,
-	driver_errnos_scenarios, driver_user32_scenarios,
+	driver_errnos_scenarios, driver_vfio_scenarios, driver_user32_scenarios,
 	driver_userq_scenarios, driver_examples_scenarios,
 	driver_host_scenarios, driver_iommu_scenarios,
 	driver_gup_test_scenarios,

@@ -139,6 +139,7 @@ extern const struct scenario driver_exclusive_scenarios[];
 extern const struct scenario driver_dmabuf_scenarios[];
 extern const struct scenario driver_export_scenarios[];
 extern const struct scenario driver_errnos_scenarios[];
+extern const struct scenario driver_vfio_scenarios[];
 extern const struct scenario driver_user32_scenarios[];
 extern const struct scenario driver_userq_scenarios[];
 extern const struct scenario driver_examples_scenarios[];
