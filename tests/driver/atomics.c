@@ -220,6 +220,7 @@ struct swapper {
 static void *swap_by_cpu(void *arg)
 {
 	struct swapper *s = arg;
+	unsigned int n = 0;
 	uint32_t old;
 
 	while (!stop) {
@@ -227,9 +228,11 @@ static void *swap_by_cpu(void *arg)
 		s->swapped += __atomic_compare_exchange_n(s->word, &old, old + 1,
 							  false, __ATOMIC_SEQ_CST,
 							  __ATOMIC_SEQ_CST);
-		/* A pause, so that the device gets its turn, too */
+		/* Pauses, so that the device gets its turn, too */
 		for (unsigned int i = 0; i < 200; i++)
 			__asm__ volatile("" ::: "memory");
+		if (!(++n % 1000))
+			usleep(500);
 	}
 	return NULL;
 }
