@@ -56,6 +56,7 @@ DEPS_CHECK=(
     sparse              # C=2 over the modules
     perl                # checkpatch.pl
     g++                 # the headers are C++, too
+    groff-base          # man pages: no warning, and a synopsis that compiles
     'pahole|dwarves'    # the layout of what crosses a boundary, field by field; layout.c only asserts what never changes
 )
 
