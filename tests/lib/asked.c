@@ -19,6 +19,10 @@
  * modules included, and a kprobe with a histogram for a counter is put on both
  * branches. Nothing is built, and no place can be forgotten. The offsets are those
  * of Linux 6.6 to 6.12; with others nothing is found, which is said.
+ *
+ * Those who ask in other words, or refuse to pin, are functions with a name; of them
+ * counts how often they returned what only a pin, or a page that may not be pinned,
+ * makes them return.
  */
 #include <elf.h>
 #include <errno.h>
@@ -56,6 +60,20 @@ static struct place {
 	struct counter page, folio;
 } places[MAX_PLACES];
 static unsigned int nr_places;
+
+static const struct answer {
+	const char *name, *probe, *condition;
+} answers[] = {
+	{ "memfd_fcntl() = EBUSY, memfd_wait_for_pins()",
+	  "memfd_fcntl answer=$retval:s64", "answer == -16" },
+	{ "check_vma_flags() = EFAULT, writable_file_mapping_allowed()",
+	  "check_vma_flags answer=$retval:s32", "answer == -14" },
+	{ "gup_fast_folio_allowed() = false",
+	  "gup_fast_folio_allowed answer=$retval:u8", "answer == 0" },
+	{ "migrate_longterm_unpinnable_folios(), folio_is_longterm_pinnable()",
+	  "migrate_longterm_unpinnable_folios answer=$retval:s32",
+	  "answer <= 0" },
+};
 
 static struct symbol *symbols;
 static size_t nr_symbols;
@@ -221,30 +239,60 @@ static void look_for_places(int kcore)
 	free(text);
 }
 
+static int write_probe(const char *text)
+{
+	int fd = open(TRACEFS "kprobe_events", O_WRONLY | O_APPEND | O_CLOEXEC);
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = write(fd, text, strlen(text)) < 0 ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+static int count_if(const char *kind, unsigned int nr, const char *condition)
+{
+	char text[128], path[128];
+
+	snprintf(path, sizeof(path), TRACEFS "events/asked/%s%u/trigger", kind,
+		 nr);
+	snprintf(text, sizeof(text), "hist:keys=common_cpu if %s", condition);
+	return kernel_set(path, text);
+}
+
 static int count_at(struct counter *c, const char *kind, unsigned int nr,
-		    const char *pinned)
+		    const char *condition)
 {
 	static const char *const regs[] = {
 		"ax", "cx", "dx", "bx", "sp", "bp", "si", "di", "r8", "r9",
 		"r10", "r11", "r12", "r13", "r14", "r15",
 	};
-	char text[128], path[128];
-	int fd, ret;
+	char text[128];
+	int ret;
 
-	fd = open(TRACEFS "kprobe_events", O_WRONLY | O_APPEND | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
 	snprintf(text, sizeof(text), "p:asked/%s%u 0x%llx count=+%u(%%%s):u32\n",
 		 kind, nr, (unsigned long long)c->addr, c->count.disp,
 		 regs[c->count.reg]);
-	ret = write(fd, text, strlen(text)) < 0 ? -errno : 0;
-	close(fd);
-	if (ret)
-		return ret;
-	snprintf(path, sizeof(path), TRACEFS "events/asked/%s%u/trigger", kind,
-		 nr);
-	snprintf(text, sizeof(text), "hist:keys=common_cpu if count > %s", pinned);
-	return kernel_set(path, text);
+	ret = write_probe(text);
+	return ret ? ret : count_if(kind, nr, condition);
+}
+
+/* As a place of its own, behind the others */
+static void count_answers(const struct answer *a)
+{
+	char text[160];
+	int ret;
+
+	if (nr_places == MAX_PLACES)
+		return;
+	snprintf(text, sizeof(text), "r:asked/page%u %s\n", nr_places, a->probe);
+	ret = write_probe(text);
+	if (!ret)
+		ret = count_if("page", nr_places, a->condition);
+	printf("# asked place %u answer %s %s\n", nr_places,
+	       ret ? strerror(-ret) : "ok", a->name);
+	nr_places++;
 }
 
 static uint64_t hits(const char *kind, unsigned int nr)
@@ -282,13 +330,15 @@ void asked_start(void)
 	for (i = 0; i < nr_places; i++) {
 		struct place *p = &places[i];
 
-		ret = count_at(&p->page, "page", i, "1023");
+		ret = count_at(&p->page, "page", i, "count > 1023");
 		if (!ret && p->folio.addr)
-			ret = count_at(&p->folio, "folio", i, "0");
+			ret = count_at(&p->folio, "folio", i, "count > 0");
 		printf("# asked place %u %s %s %s\n", i,
 		       p->folio.addr ? "both" : "page",
 		       ret ? strerror(-ret) : "ok", p->name);
 	}
+	for (i = 0; nr_places && i < ARRAY_SIZE(answers); i++)
+		count_answers(&answers[i]);
 }
 
 /* What this case has added */
