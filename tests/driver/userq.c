@@ -343,7 +343,7 @@ static void quiet(struct test *t)
 		op.delay = i % 3 ? i % 7 * 10000 : 0;
 		run_ok(t, q, op);
 	}
-	op.delay = 300000000;
+	op.delay = 1000000000;
 	CHECK(t, pindma_queue_post(q, &op, 1) == 1);
 	CHECK(t, !pthread_create(&thread, NULL, wait_patiently, &patience));
 	usleep(50000);
