@@ -315,6 +315,19 @@ static void pull_out(struct test *t, off_t control, int slot)
 	CHECK(t, pwrite(slot, &was, 2, control) == 2);
 }
 
+/*
+ * The kernel has done with the slot when it has switched it off, which can be long
+ * after the device is gone: what is plugged in before goes, too.
+ */
+static void wait_until_off(off_t control, int slot)
+{
+	unsigned int ms = UNPLUG_MS;
+	uint16_t word = 0;
+
+	while (pread(slot, &word, 2, control) == 2 && !(word & 0x0400) && --ms)
+		usleep(1000);
+}
+
 static void removal(struct test *t, bool surprise)
 {
 	char dir[300], name[256];
@@ -336,8 +349,9 @@ static void removal(struct test *t, bool surprise)
 		ask_host(t, "unplug");
 	}
 	f = say_farewell(t, hammer);
-	close(slot);
 	wait_until_removed(dir);
+	wait_until_off(control, slot);
+	close(slot);
 
 	/* Whatever was seen: the other cases need a device. */
 	plug_in(t, "plug");
