@@ -20,7 +20,7 @@
 #include "test.h"
 
 #define SECTOR		512
-#define MAX_TRIES	8
+#define MAX_TRIES	20
 
 /* Who reads: read(), io_uring, or io_uring into a buffer that was registered */
 enum reader { READ, URING, URING_FIXED };
