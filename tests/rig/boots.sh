@@ -71,6 +71,12 @@ outcome_iommu() {
 # What a broken device writes to free pages the kernel finds, if it looks for it. To see it red: arm no fault, or -k 5.10.
 outcome_page_poison() { expect 0 "^PASS: 1 ok" rig run -t driver.poisoned --append page_poison=1; }
 
+# Power that is taken away and comes back (S3). It is in no other guest: what it leaves behind is not as before.
+outcome_sleep() { expect 0 "^PASS: 1 ok" rig run -t driver.sleep_deep --append mem_sleep_default=deep; }
+
+# A handle that has no driver, and what it refuses.
+outcome_vfio_handle() { expect 0 "^PASS: 2 ok" rig run -t 'driver.vfio_*' --pinner vfio; }
+
 # The power is cut while a device writes to files; then the raw disk says what fsync() was worth. Without the hammer nothing may
 # be bad, nor on a filesystem that takes no checksums. To see it red: see tests/scenarios/poweroff.c.
 outcome_power_cut() {
@@ -121,6 +127,8 @@ PYTHON
 
 boots() {
     check "rig: a device that is not possible" outcome_bad_device
+    check "the machine sleeps" outcome_sleep
+    check "vfio: what a handle without a driver refuses" outcome_vfio_handle
     [ -n "$OPT_FULL" ] || return 0
     check "replay: all of fork, twice the same" outcome_replay -g fork
     check "replay: without --icount they differ" outcome_no_replay -t fork.parent_write/anon/pin-fast
