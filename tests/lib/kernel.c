@@ -20,8 +20,10 @@ void kernel_mark(const char *text)
 {
 	int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
 	char line[256];
-	int len = snprintf(line, sizeof(line), "pindma-test: %s\n", text);
+	ssize_t len;
 
+	snprintf(line, sizeof(line), "pindma-test: %s\n", text);
+	len = strlen(line);
 	if (fd >= 0) {
 		if (write(fd, line, len) != len)
 			printf("# pindma-test: nolog %s\n", strerror(errno));
