@@ -9,11 +9,11 @@
  * migrate_load); leave journal_seq out of the vmstate (migrate); leave FLR out of
  * pindma_config_write() (function_reset) or the call of pindma_reset() out of
  * pindma_device_reset() (bus_reset, function_reset); drop pindma_error_handlers, or
- * pindma_restart_mrs(), or pindma_userq_cut_off() (the resets, aer_fatal), the
- * pindma_stop() of pindma_sleep() (sleep), the pindma_restart() of pindma_wake()
- * (sleep_deep), or the pci_restore_state() (aer_fatal); do not write the slot's control word
- * (surprise); arm no fault in host.py (host_fault), or compare there
- * with re.match() (host_refuses).
+ * pindma_restart_mrs() (sleep_deep, too), or pindma_userq_cut_off() (the resets,
+ * aer_fatal), the pindma_stop() of pindma_sleep() (sleep), or the
+ * pci_restore_state() (aer_fatal); do not write the slot's control word (surprise);
+ * arm no fault in host.py (host_fault), or compare there with re.match()
+ * (host_refuses).
  */
 #include <dirent.h>
 #include <errno.h>
@@ -290,7 +290,8 @@ static uint32_t error_source(struct test *t)
  * away at once. The kernel hears of it only when all is as it was, but for the
  * device: otherwise it takes the slot for one that it has switched off itself.
  */
-#define SLOT_OFF	(0x0400 | 0x0300)
+#define SLOT_NO_POWER	0x0400
+#define SLOT_OFF	(SLOT_NO_POWER | 0x0300)
 #define SLOT_IRQ	0x0020
 
 static int open_slot(struct test *t, off_t *control)
@@ -324,7 +325,8 @@ static void wait_until_off(off_t control, int slot)
 	unsigned int ms = UNPLUG_MS;
 	uint16_t word = 0;
 
-	while (pread(slot, &word, 2, control) == 2 && !(word & 0x0400) && --ms)
+	while (pread(slot, &word, 2, control) == 2 &&
+	       !(word & SLOT_NO_POWER) && --ms)
 		usleep(1000);
 }
 
