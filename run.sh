@@ -166,8 +166,8 @@ Usage: ./run.sh coverage [OPTION]...
 
 Runs all scenarios on 6.12 with a counter at each place of the kernel, and of the filesystems' modules, that asks
 folio_maybe_dma_pinned(), and at the functions that ask in other words or refuse longterm pins. Prints for each how many
-pages, and folios of several pages, were pinned there, in how many cases and in which first; results/last/coverage.json has
-all. Exits 1 if a case failed, or if a place was missed that can be reached.
+pages, and folios of several pages, were pinned there (of functions: how many calls had that answer), in how many cases and
+in which first; results/last/coverage.json has all. Exits 1 if a case failed, or if a place was missed that can be reached.
 
   -t, -g, --seed, --timeout, --case-limit: as for run
 HELP

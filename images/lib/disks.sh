@@ -40,7 +40,7 @@ disks_attach() {
     disks_directory
     for name in ext4 xfs btrfs slow; do
         throttle=
-        # Four requests a second, but twenty at once: the kernel looks for partitions when it finds the disk.
+        # Two requests a second, but twenty at once: the kernel looks for partitions when it finds the disk.
         [ "$name" != slow ] || throttle=,throttling.iops-total=2,throttling.iops-total-max=20
         file=snapshot=on,file=$DISKS/$name$throttle
         if [ -n "$KEEP_DISKS" ] && [ "$name" != slow ]; then file=cache=unsafe,file=$name.disk; fi
