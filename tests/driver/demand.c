@@ -16,6 +16,7 @@
  *	busy_dereg	put() before the device has let go, as in
  *			tests/mutants/unpin-before-drain.patch; busy_end and
  *			busy_unbind do not notice
+ *	oom		return true where pindma_demand_invalidate() must not block
  */
 #include <errno.h>
 #include <signal.h>
@@ -23,10 +24,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "shared.h"
+
+#ifndef SYS_process_mrelease
+#define SYS_process_mrelease	448
+#endif
 
 #ifndef MADV_PAGEOUT
 #define MADV_PAGEOUT	21
@@ -397,6 +404,125 @@ static void owner_exits(struct test *t)
 	test_kept(t);
 }
 
+#define OTHER_MEMORY	(16ul << 20)
+
+/* Between a process that ends and one that looks on */
+struct victim {
+	volatile uint64_t hammer, word;	/* an op, and an address that it writes */
+	volatile uint32_t mr;
+	volatile bool end;
+};
+
+/* A process with a hammer on demand, and with memory that is its alone */
+static pid_t start_victim(struct test *t, struct victim *v)
+{
+	pid_t pid = fork();
+	void *other;
+
+	CHECK(t, pid >= 0);
+	if (pid)
+		return pid;
+	test_alloc(t);
+	test_pin(t);
+	other = mmap(NULL, OTHER_MEMORY, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	/* Not one with the mr's, which is left alone as a whole */
+	CHECK(t, other != MAP_FAILED &&
+		 !madvise(other, OTHER_MEMORY, MADV_DONTDUMP));
+	v->hammer = test_start_hammer(t, 1000);
+	see_stamps(t);
+	v->mr = t->mr;
+	v->word = (uintptr_t)stamp(t, 0);
+	while (!v->end)
+		usleep(1000);
+	_exit(0);
+}
+
+/* A word of another process, which is stopped */
+static long peek(struct test *t, pid_t pid, uint64_t addr)
+{
+	long word;
+
+	errno = 0;
+	word = ptrace(PTRACE_PEEKDATA, pid, addr, 0);
+	CHECK(t, !errno);
+	return word;
+}
+
+static long anon_kib(struct test *t, pid_t pid)
+{
+	char path[64], line[256];
+	long kib = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		sscanf(line, "RssAnon: %ld", &kib);
+	if (f)
+		fclose(f);
+	CHECK(t, kib >= 0);
+	return kib;
+}
+
+/*
+ * The OOM killer takes the memory of those who are about to die, and cannot wait
+ * for a device: it has to do without what the device has. process_mrelease() does
+ * the same when it is asked to, here with a process that is held on its way out,
+ * still with its memory.
+ */
+static void oom_reaper(struct test *t)
+{
+	struct victim *v = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	double until;
+	long was, kib, last;
+	int status, fd;
+	pid_t pid;
+
+	CHECK(t, v != MAP_FAILED);
+	if (syscall(SYS_process_mrelease, -1, 0) && errno == ENOSYS)
+		test_skip(t, "no process_mrelease(), it came with 5.15");
+	test_open(t);
+	pid = start_victim(t, v);
+	while (!v->word && !waitpid(pid, &status, WNOHANG))
+		usleep(1000);
+	if (!v->word)
+		_exit(0);	/* it has said why */
+	t->mr = v->mr;
+	CHECK(t, !ptrace(PTRACE_SEIZE, pid, 0,
+			 PTRACE_O_TRACEEXIT | PTRACE_O_EXITKILL));
+	v->end = true;
+	CHECK(t, waitpid(pid, &status, 0) == pid && WIFSTOPPED(status) &&
+		 status >> 16 == PTRACE_EVENT_EXIT);
+
+	was = anon_kib(t, pid);
+	fd = syscall(SYS_pidfd_open, pid, 0);
+	CHECK(t, fd >= 0);
+	if (!syscall(SYS_process_mrelease, fd, 0))
+		test_lost(t, "process_mrelease: 0: the memory that the device has on demand is gone without it");
+	CHECK(t, errno == EAGAIN);
+	close(fd);
+	kib = anon_kib(t, pid);
+	test_note(t, "process_mrelease: EAGAIN; anonymous memory: %ld KiB before, %ld KiB after",
+		  was, kib);
+	/* Until 6.1 the last 64 pages of a thread are not counted yet. */
+	CHECK(t, was - kib >= (long)(OTHER_MEMORY >> 10) - 64 * 4);
+
+	/* What the device has it goes on with. */
+	last = peek(t, pid, v->word);
+	until = now_ms() + 10000;
+	while (peek(t, pid, v->word) == last)
+		if (now_ms() > until)
+			test_lost(t, "the device does not write any more");
+	CHECK(t, !ptrace(PTRACE_CONT, pid, 0, 0));
+	CHECK(t, waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+	CHECK(t, hammer_status(t, v->hammer) == PINDMA_ST_DMA_ERROR);
+	CHECK(t, !pindma_dereg_mr(t->dev, t->mr));
+	t->mr = 0;
+	test_kept(t);
+}
+
 static void pageout(struct test *t)
 {
 	if (madvise(t->mem, MR_SIZE, MADV_PAGEOUT))
@@ -617,6 +743,12 @@ const struct scenario driver_demand_scenarios[] = {
 		.mems = BIT(MEM_ANON),
 		.pins = PINS_DEMAND,
 		.run = owner_exits,
+	}, {
+		.name = "driver.demand_oom",
+		.promise = "the OOM reaper, which cannot wait, leaves what the device has on demand: mmu_notifier_range_blockable()",
+		.mems = BIT(MEM_ANON),
+		.pins = PINS_DEMAND,
+		.run = oom_reaper,
 	}, {
 		.name = "driver.demand_dirty",
 		.promise = "what the device wrote is not dropped by reclaim, though no CPU has dirtied it",
