@@ -142,6 +142,8 @@ extern const struct scenario driver_errnos_scenarios[];
 extern const struct scenario driver_vfio_scenarios[];
 extern const struct scenario driver_user32_scenarios[];
 extern const struct scenario driver_userq_scenarios[];
+extern const struct scenario driver_userq_raw_scenarios[];
+extern const struct scenario driver_userq_life_scenarios[];
 extern const struct scenario driver_examples_scenarios[];
 extern const struct scenario driver_host_scenarios[];
 extern const struct scenario driver_life_scenarios[];
