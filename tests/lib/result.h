@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* How a case tells the runner its outcome, and its steps: memory that both share. */
+/*
+ * How a case tells the runner its outcome, and its steps: memory that both share.
+ * And what becomes of an outcome.
+ */
 #ifndef RESULT_H
 #define RESULT_H
 
@@ -25,9 +28,24 @@ struct result {
 
 extern struct result *result;
 
-/* runner.c */
+/* judge.c */
+enum total { TOTAL_OK, TOTAL_XFAIL, TOTAL_FAIL, TOTAL_SKIP, NR_TOTALS };
+extern unsigned int totals[NR_TOTALS];
+
+/* A line of the report; what comes after the '#' if there is anything. */
+void report(unsigned int nr, const char *name, bool ok, enum total total,
+	    const char *text);
+/*
+ * Compare what came out, see result, with what should, and say it. The case is
+ * reported as name, and expectations know it as rule.
+ */
 void judge(unsigned int nr, const char *name, const char *rule,
 	   const char *fix);
+/*
+ * What came out, whatever is expected of a kernel without the variant: if the
+ * promise was broken the case is "not ok", and says LOST, or ERROR.
+ */
+void tell(unsigned int nr, const char *name, const char *fix);
 
 /* variant.c */
 int variant_set(const char *variant);
