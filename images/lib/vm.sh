@@ -20,6 +20,9 @@ KERNEL_ARGUMENTS="console=ttyS0 panic=-1 oops=panic numa=fake=2 tsc=reliable"
 # What one kind of run has besides: a program that starts QEMU, devices; and what the guest is to do, see images/init.
 QEMU_WRAP=() QEMU_EXTRA=() VM_MODE=run
 
+# kHz, see tsc_measure; empty if the guest finds out by itself.
+TSC_KHZ=
+
 # --icount: nothing that the guest sees depends on the host, and the same command gives the same run, to the byte.
 #   - time is what was executed, for the guest's clocks and for the device's engine, whose seed chooses the moments of DMA;
 #   - no KASLR: all seeds have the same addresses. All other randomness of the guest is RDRAND's, which -seed determines;
@@ -49,6 +52,7 @@ vm_command() {
     # The kernel tries its timer through the IOMMU and panics if that does not tick, as on a host that has no time for it.
     [ "$OPT_IOMMU" != intel ] || arguments+=" intel_iommu=on no_timer_check"
     [ -z "$OPT_ICOUNT" ] || arguments+=" nokaslr" serial+=,ioeventfd=off smp=1,maxcpus=2
+    [ -z "$TSC_KHZ" ] || arguments+=" tsc_early_khz=$TSC_KHZ"
     [ -z "$OPT_APPEND" ] || arguments+=" $OPT_APPEND"
     QEMU_COMMAND=("${QEMU_WRAP[@]}" "$QEMU_BIN")
     for dir in "${FIRMWARE_DIRS[@]}"; do QEMU_COMMAND+=(-L "$dir"); done
@@ -125,12 +129,29 @@ kvm_try() {
     esac >"$2"
 }
 
+tsc_build() {
+    cc -O2 -Wall -Wextra -Werror -o "$CACHE/tmp/tsc_khz" "$ROOT/tests/rig/tsc_khz.c"
+    in_place "$CACHE/tmp/tsc_khz" "$1"
+}
+
+# tsc_measure: TSC_KHZ. A kernel that measures it at boot, on a host that has no time for it, now and then believes what it
+# has measured: of thirty boots one had a clock that was 23 times too fast, and cases that timed out.
+tsc_measure() {
+    local tool
+    tool=$CACHE/runner/tsc_khz-$(hash_of tests/rig/tsc_khz.c)
+    [ -x "$tool" ] || step tsc_khz "Building what measures the TSC" tsc_build "$tool"
+    TSC_KHZ=$("$tool")
+}
+
 # vm_accel: ACCEL and the limits that go with it; says what was chosen.
 vm_accel() {
     local scale=1
+    TSC_KHZ=
     kvm_probe
     if [ "$ACCEL" = tcg ]; then
         scale=10
+        # With --icount time is what was executed, and the TSC is that, too.
+        [ -n "$OPT_ICOUNT" ] || tsc_measure
         [ "$KVM_WHY" = "${KVM_SAID:-}" ] || say "$KVM_WHY; using TCG, limits x$scale"
         KVM_SAID=$KVM_WHY
     fi
@@ -170,7 +191,7 @@ vm_start() {
     image_with_job "$IMAGE" "$VM_MODE" "$dir/initrd" "$@"
     vm_command initrd file:console.log
     {
-        printf '#!/bin/sh\n# The guest of this run; console.log and stream.log are written anew.\ncd "$(dirname "$0")" || exit\nexec'
+        printf '#!/bin/sh\n# The guest of this run; console.log and stream.log are written anew. tsc_early_khz= is of this machine.\ncd "$(dirname "$0")" || exit\nexec'
         vm_print
     } >"$dir/qemu-command"
     chmod +x "$dir/qemu-command"
@@ -207,7 +228,7 @@ vm_room() {
 
 # Several kernels are all set up first and booted after that, outside the lock: one guest's variables, kept.
 vm_save() {
-    declare -p ACCEL KERNEL_IMAGE KERNEL_RELEASE IMAGE LIMIT_BOOT LIMIT_CASE LIMIT_TOTAL | sed 's/^declare --/declare -g --/' >"$1/vm.sh"
+    declare -p ACCEL TSC_KHZ KERNEL_IMAGE KERNEL_RELEASE IMAGE LIMIT_BOOT LIMIT_CASE LIMIT_TOTAL | sed 's/^declare --/declare -g --/' >"$1/vm.sh"
 }
 
 vm_restore() {
