@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -252,11 +253,40 @@ static int finish(int code)
 	return code;
 }
 
-static int broken(const char *what, int err)
+static int __attribute__((format(printf, 1, 2))) broken(const char *fmt, ...)
 {
-	printf("# error: %s: %s\n", what, strerror(err));
-	fprintf(stderr, "pindma-test: %s: %s\n", what, strerror(err));
+	char text[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	printf("# error: %s\n", text);
+	fprintf(stderr, "pindma-test: %s\n", text);
 	return finish(EXIT_BROKEN);
+}
+
+/*
+ * How fast does the guest's time go, beside the device's? 1, as far as can be said.
+ * A kernel that has measured the TSC on a host which had no time for it may be wrong
+ * by far. Then cases time out, and none of them says why.
+ */
+static double clock_rate(const struct device_clock *from)
+{
+	double device, least, most;
+	struct device_clock to;
+	struct pindma_info info;
+
+	if (opt.pinner)
+		return 1;
+	usleep(100000);
+	if (ask_device(&info, &to))	/* the first case will say why */
+		return 1;
+	device = to.device - from->device;
+	least = (double)to.before - from->after;
+	most = to.after - from->before;
+	return least > device ? least / device :
+	       most < device ? most / device : 1;
 }
 
 static int totals_and_exit(void)
@@ -279,6 +309,7 @@ static int run_all(void)
 	struct pindma_info info;
 	struct device_clock clock;
 	unsigned int nr = 0, round, i;
+	double rate;
 	struct utsname u;
 	struct sysinfo si;
 	bool stop = false;
@@ -289,14 +320,17 @@ static int run_all(void)
 	result = mmap(NULL, sizeof(*result), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (result == MAP_FAILED)
-		return broken("mmap", errno);
+		return broken("mmap: %s", strerror(errno));
 	ret = ask_device(&info, &clock);
 	if (ret)
-		return broken("/dev/pindma0 (is the driver loaded, has QEMU a pindma device?)",
-			      -ret);
-
+		return broken("/dev/pindma0 (is the driver loaded, has QEMU a pindma device?): %s",
+			      strerror(-ret));
+	rate = clock_rate(&clock);
+	if (rate > 2 || rate < 0.5)
+		return broken("the guest's clock goes %.2f times as fast as the device's: the kernel is wrong about its TSC, see console.log",
+			      rate);
 	if (access("/dev/kmsg", R_OK | W_OK))
-		return broken("/dev/kmsg", errno);
+		return broken("/dev/kmsg: %s", strerror(errno));
 	uname(&u);
 	sysinfo(&si);
 	if (opt.pinner)

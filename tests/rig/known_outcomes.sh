@@ -81,6 +81,13 @@ outcome_no_boot() {
     expect 99 'did not boot: no test runner within 15 s' rig run -t selftest.pass -k "$image" --timeout 15
 }
 
+# A kernel that is wrong about its TSC has a clock that is of no use: some times too fast, so that it still boots. What comes
+# before has said whether there is KVM.
+outcome_clock() {
+    ! summary 's["accel"] == "kvm"' || skip "guests of KVM have another clock"
+    expect 99 'clock goes [2-9][0-9.]* times as fast' rig run -t selftest.pass --append tsc_early_khz=500000
+}
+
 # wait_for FILE PATTERN
 wait_for() {
     local tries
@@ -271,6 +278,7 @@ known_outcomes() {
     check "rig: the guest panics" outcome_panic
     check "rig: the kernel warns" outcome_warning
     check "rig: the kernel does not boot" outcome_no_boot
+    check "rig: the clock is wrong" outcome_clock
     check "rig: QEMU is killed" outcome_qemu_killed
     check "rig: Ctrl-C" outcome_interrupted
     check "rig: killed, nothing stays behind" outcome_no_orphan
