@@ -174,6 +174,15 @@ outcome_usage_is_cheap() {
     [ ! -e "$CACHE/check/none" ]
 }
 
+# -n prints a command line, and does nothing, whatever the command. Red if vm_command asks for what only a set-up knows.
+outcome_dry_run() {
+    local command
+    for command in run shell gdb coverage kselftest; do
+        expect 0 '^ *-device pindma' env PINDMA_CACHE="$CACHE/check/none" PINDMA_RESULTS="$CACHE/check/none" "$ROOT/run.sh" "$command" -n
+    done
+    [ ! -e "$CACHE/check/none" ]
+}
+
 # without_network: UNSHARE, a command that runs another without network.
 without_network() {
     UNSHARE=(unshare -n)
@@ -284,6 +293,7 @@ known_outcomes() {
     check "rig: killed, nothing stays behind" outcome_no_orphan
     check "rig: bad usage" outcome_usage
     check "rig: bad usage touches nothing" outcome_usage_is_cheap
+    check "rig: -n touches nothing" outcome_dry_run
     check "rig: disk full" outcome_disk_full
     check "rig: no network, cold cache" outcome_no_network_cold
     check "rig: no network, warm cache" outcome_no_network_warm
