@@ -196,22 +196,9 @@ static void *mover(void *arg)
 	return NULL;
 }
 
-/*
- * New pages first wait on a list of the CPU that made them, where reclaim by others
- * does not see them, on an idle machine for long. Moving none empties all such lists.
- */
-static void drain_lru_lists(void)
-{
-	void *page;
-	int node, status;
-
-	syscall(SYS_move_pages, 0, 0, &page, &node, &status, 2);
-}
-
 static pthread_t begin_to_move(struct test *t, void (*how)(struct test *t))
 {
 	double until = now_ms() + 10000;
-	unsigned int n = 0;
 	pthread_t thread;
 
 	attempt = how;
@@ -219,8 +206,6 @@ static pthread_t begin_to_move(struct test *t, void (*how)(struct test *t))
 	while (!moved) {
 		if (now_ms() > until)
 			test_error(t, "nothing happens to the page even if it is not pinned");
-		if (!(n++ % 100))
-			drain_lru_lists();
 		usleep(100);
 	}
 	return thread;
@@ -270,9 +255,17 @@ static void while_migrating(struct test *t)
 	test_kept(t);
 }
 
-/* Page out, split or collapse what the process touches again. */
+/*
+ * Page out, split or collapse what the process touches again. Pages that are new, or
+ * back from swap, first wait on a list of the CPU that has read them, where others do
+ * not see them. Moving none empties all such lists.
+ */
 static void reclaim(struct test *t)
 {
+	void *page;
+	int node, status;
+
+	syscall(SYS_move_pages, 0, 0, &page, &node, &status, 2);
 	if (madvise(t->buf, t->len, MADV_PAGEOUT))
 		test_error(t, "MADV_PAGEOUT: %s", strerror(errno));
 }
@@ -318,9 +311,10 @@ static void about_to_unmap(struct test *t, void (*unmap)(struct test *),
 			   void (*ready)(struct test *))
 {
 	time_t start = time(NULL);
+	unsigned int i, gone = 0;
 	bool agree = true;
 	pthread_t thread;
-	unsigned int i;
+	uint64_t pfn;
 
 	test_negate_until_exit(t, "widen-unmap");
 	test_alloc(t);
@@ -337,13 +331,16 @@ static void about_to_unmap(struct test *t, void (*unmap)(struct test *),
 		if (ready)
 			ready(t);
 		test_cpu_write(t);
+		pfn = test_pfn(t, t->mem);
 		usleep(test_token(t) % 1000);
+		gone += test_pfn(t, t->mem) != pfn;
 		test_pin(t);
 		test_cpu_write(t);
 		agree = frames_agree(t);
 	}
 	end(thread);
-	test_note(t, "%u pins, %lu attempts to unmap", i, attempts);
+	test_note(t, "%u pins, %lu attempts to unmap, %u times the page went just before",
+		  i, attempts, gone);
 	test_two_way(t, NULL);
 	test_kept(t);
 }
