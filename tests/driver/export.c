@@ -202,15 +202,6 @@ static void orders(struct test *t)
 	test_kept(t);
 }
 
-static void wait_for_unpin(struct test *t, long before)
-{
-	unsigned int ms = 10000;
-
-	while (kernel_pinned_pages() != before && --ms)
-		usleep(1000);
-	CHECK(t, ms);
-}
-
 /* A process with all of it is killed, while both sides write. */
 static void killed(struct test *t)
 {
@@ -249,7 +240,7 @@ static void killed(struct test *t)
 				_exit(0);	/* it has said why */
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
-		wait_for_unpin(t, before);
+		wait_for_unpin(t, before, 10000);
 	}
 	test_kept(t);
 }
@@ -309,7 +300,7 @@ static void devices(struct test *t)
 	for (tries = 0; tries < 100 && stamps_go_on(t->mem, 50); tries++)
 		usleep(10000);
 	stopped = tries < 100;
-	wait_for_unpin(t, before);
+	wait_for_unpin(t, before, 10000);
 	unpinned = kernel_pinned_pages() == before;
 	pindma_close(other);
 	bind_device(t, name);

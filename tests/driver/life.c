@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "test.h"
+#include "shared.h"
 
 #define KB	(PAGE_SIZE / 1024)
 
@@ -29,17 +29,6 @@
  * under TCG, and a fifth of the time after which the driver gives up on a device.
  */
 #define END_MS		2000
-
-static void wait_for_unpin(struct test *t, long pinned)
-{
-	double start = now_ms();
-
-	while (kernel_pinned_pages() != pinned)
-		if (now_ms() - start > END_MS)
-			test_lost(t, "%ld pages are still pinned after %d ms",
-				  kernel_pinned_pages() - pinned, END_MS);
-	test_note(t, "unpinned within %.1f ms", now_ms() - start);
-}
 
 /* Shared with the processes of a case */
 static volatile uint32_t *shared_word(struct test *t)
@@ -234,7 +223,8 @@ static void inherited(struct test *t)
 	usleep(300000);
 	CHECK(t, journal_newest(t) > newest + 10);
 	kill(word[1], SIGKILL);
-	wait_for_unpin(t, pinned);
+	test_note(t, "unpinned within %.1f ms",
+		  wait_for_unpin(t, pinned, END_MS));
 	test_check_unpinned(t, word[0]);
 	test_kept(t);
 }
@@ -277,7 +267,8 @@ static void oom(struct test *t)
 	waitpid(pid, &status, 0);
 	if (!WIFSIGNALED(status))
 		_exit(0);	/* it has said why */
-	wait_for_unpin(t, pinned);
+	test_note(t, "unpinned within %.1f ms",
+		  wait_for_unpin(t, pinned, END_MS));
 	CHECK(t, WTERMSIG(status) == SIGKILL && *mr);
 	rmdir(CGROUP "/small");
 	umount2(CGROUP, MNT_DETACH);

@@ -113,6 +113,19 @@ bool stamps_go_on(volatile void *mem, unsigned int ms)
 	return *stamp != was;
 }
 
+double wait_for_unpin(struct test *t, long pinned, unsigned int ms)
+{
+	double start = now_ms();
+
+	while (kernel_pinned_pages() != pinned) {
+		if (now_ms() - start > ms)
+			test_lost(t, "%ld pages are still pinned after %u ms",
+				  kernel_pinned_pages() - pinned, ms);
+		usleep(1000);
+	}
+	return now_ms() - start;
+}
+
 int as_nobody(struct test *t, int (*fn)(struct test *t))
 {
 	struct rlimit none = { 0, 0 };

@@ -19,6 +19,8 @@ void write_config(struct test *t, off_t offset, const void *buf, size_t len);
 long count_interrupts(struct test *t);
 /* Within so many ms a hammer writes there */
 bool stamps_go_on(volatile void *mem, unsigned int ms);
+/* So many pages are pinned in the whole system again, within ms: after how many */
+double wait_for_unpin(struct test *t, long pinned, unsigned int ms);
 /* fn() without capabilities and RLIMIT_MEMLOCK: what it returns */
 int as_nobody(struct test *t, int (*fn)(struct test *t));
 /* fn() in a process of its own: what waitpid() says, and all that it prints */

@@ -162,7 +162,6 @@ static void closed(struct test *t)
 	struct pindma_cqe *cqe;
 	struct pindma_sqe sqe;
 	struct raw raw;
-	unsigned int i;
 	uint32_t mr;
 
 	test_alloc(t);
@@ -184,9 +183,7 @@ static void closed(struct test *t)
 	munmap(raw.rings, raw.arg.rings_size);
 	CHECK(t, kernel_pinned_pages() == pinned + NR_PAGES);
 	munmap(raw.db, PAGE_SIZE);
-	for (i = 0; i < 1000 && kernel_pinned_pages() != pinned; i++)
-		usleep(1000);
-	CHECK(t, kernel_pinned_pages() == pinned);
+	wait_for_unpin(t, pinned, 10000);
 	mr = t->mr;
 	t->mr = 0;
 	test_open(t);
