@@ -274,6 +274,9 @@ static void split(struct test *t)
 {
 	char text[64];
 
+	/* A page is locked while it is looked at, and not collapsed. */
+	if (!test_is_huge(t, t->buf))
+		return;
 	snprintf(text, sizeof(text), "%d,0x%lx,0x%lx", getpid(),
 		 (unsigned long)t->buf, (unsigned long)t->buf + t->len);
 	/* EAGAIN, EBUSY: that is what the pins are for. */
@@ -285,10 +288,16 @@ static void collapse(struct test *t)
 	madvise(t->buf, t->len, MADV_COLLAPSE);
 }
 
-/* Not always: EAGAIN, or EINVAL if it is just about to be split. */
+/*
+ * Not always: EINVAL if it is just about to be split, and EAGAIN until that is over,
+ * which takes its time: each of its pages is mapped again slowly.
+ */
 static void make_whole(struct test *t)
 {
-	collapse(t);
+	unsigned int ms = 1000;
+
+	while (madvise(t->buf, t->len, MADV_COLLAPSE) && errno == EAGAIN && --ms)
+		usleep(1000);
 }
 
 /* Still a huge page, but mapped in pieces, which a collapse copies to another one. */
@@ -314,7 +323,7 @@ static void about_to_unmap(struct test *t, void (*unmap)(struct test *),
 	unsigned int i, gone = 0;
 	bool agree = true;
 	pthread_t thread;
-	uint64_t pfn;
+	uint64_t pfn, pause;
 
 	test_negate_until_exit(t, "widen-unmap");
 	test_alloc(t);
@@ -332,7 +341,9 @@ static void about_to_unmap(struct test *t, void (*unmap)(struct test *),
 			ready(t);
 		test_cpu_write(t);
 		pfn = test_pfn(t, t->mem);
-		usleep(test_token(t) % 1000);
+		pause = test_token(t) % 1000;
+		if (pause > 300)	/* or at once: a sleep takes longer */
+			usleep(pause);
 		gone += test_pfn(t, t->mem) != pfn;
 		test_pin(t);
 		test_cpu_write(t);
