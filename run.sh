@@ -443,7 +443,7 @@ boot_kernels() {
     done
 }
 
-# The command line with what is known: a cold cache has no paths yet.
+# The command line with what is known: a cold cache has no paths yet, and nothing has measured the TSC.
 dry_run() {
     local spec pin
     ACCEL=tcg FIRMWARE_DIRS=("$CACHE/packages/firmware/usr/share/seabios" "$CACHE/packages/firmware/usr/share/qemu")

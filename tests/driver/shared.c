@@ -116,13 +116,10 @@ bool stamps_go_on(volatile void *mem, unsigned int ms)
 double wait_for_unpin(struct test *t, long pinned, unsigned int ms)
 {
 	double start = now_ms();
+	long left = kernel_wait_for_unpin(pinned, ms);
 
-	while (kernel_pinned_pages() != pinned) {
-		if (now_ms() - start > ms)
-			test_lost(t, "%ld pages are still pinned after %u ms",
-				  kernel_pinned_pages() - pinned, ms);
-		usleep(1000);
-	}
+	if (left)
+		test_lost(t, "%ld pages are still pinned after %u ms", left, ms);
 	return now_ms() - start;
 }
 

@@ -105,6 +105,17 @@ long kernel_pinned_pages(void)
 	       number_of("/proc/vmstat", "nr_foll_pin_released");
 }
 
+/* Until as many are pinned as there were, for at most ms: how many more still are */
+long kernel_wait_for_unpin(long pinned, unsigned int ms)
+{
+	double start = now_ms();
+	long left;
+
+	while ((left = kernel_pinned_pages() - pinned) && now_ms() - start < ms)
+		usleep(1000);
+	return left;
+}
+
 /* kB that a process is charged for pins; -1: there is no such process. */
 long kernel_vm_pin(pid_t pid)
 {

@@ -60,21 +60,6 @@ static bool wait_for_case(pid_t pid, int *status)
 	return in_time;
 }
 
-/* Some of its processes may still be on their way out. */
-static long wait_for_unpin(long before)
-{
-	long left;
-	int i;
-
-	for (i = 0; i < 200; i++) {
-		left = kernel_pinned_pages() - before;
-		if (!left)
-			break;
-		usleep(10000);
-	}
-	return left;
-}
-
 /* Ask it, and at what time it answers. The narrowest of some tries: hosts are busy. */
 static int ask_info(struct pindma *dev, struct pindma_info *info,
 		    struct device_clock *clock)
@@ -169,7 +154,8 @@ static void run_case(unsigned int nr, const struct plan_entry *e,
 		return;
 	}
 	in_time = wait_for_case(pid, &status);
-	left = wait_for_unpin(pinned);
+	/* Some of its processes may still be on their way out. */
+	left = kernel_wait_for_unpin(pinned, 2000);
 
 	if (!in_time) {
 		result->outcome = OUTCOME_ERROR;

@@ -303,6 +303,7 @@ void expectations_load(const char *release);
 void kernel_mark(const char *text);
 bool kernel_complained(const char *tolerated, char *line, size_t size);
 long kernel_pinned_pages(void);
+long kernel_wait_for_unpin(long pinned, unsigned int ms);
 long kernel_vm_pin(pid_t pid);
 long kernel_pindma_counter(const char *name);
 bool kernel_leaked(char *line, size_t size);
