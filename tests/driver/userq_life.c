@@ -169,6 +169,7 @@ static void closed(struct test *t)
 	test_reg_mr(t);
 	raw_create(t, &raw, ENTRIES);
 	pindma_close(t->dev);
+	t->dev = NULL;
 	sqe = (struct pindma_sqe){ .opcode = PINDMA_OP_WRITE, .key = t->mr,
 				   .len = 8, .value = 4711 };
 	raw_post(&raw, &sqe);
